@@ -1,0 +1,1 @@
+//! Internxt's wire.

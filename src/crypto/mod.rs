@@ -1,0 +1,1 @@
+//! Keys, ciphers, hashes, sealing.

@@ -1,0 +1,1 @@
+//! An Internxt-compatible local server.

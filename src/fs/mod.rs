@@ -1,0 +1,1 @@
+//! The drive as the user sees it.

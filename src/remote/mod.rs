@@ -1,0 +1,285 @@
+//! The cloud as a filesystem sees it: plaintext names, plaintext bytes.
+//!
+//! [`Remote`] is the seam: `internxt` speaks to the service, `memory` is its executable
+//! specification, `fault` injects failures around another. One conformance suite
+//! (`tests/remote_conformance.rs`) runs over all of them.
+//!
+//! The service has no transactions, no preconditions on writes, separate namespaces for files and
+//! folders, and lagging replicas. The trait does not hide that: it reports what one call did, and
+//! [`Error::class`] says what may be concluded when it failed. Policy (retry, look, conflict) is the
+//! caller's, but for what is safe to repeat within one call.
+
+mod error;
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+
+pub use error::{Class, Error, Refusal};
+
+use crate::names::RemoteName;
+use crate::types::{Kind, NodeId, Timestamp, Version};
+
+/// What the calls of this floor return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Plaintext as it arrives, in order.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// Things worth a look, as they are announced. Ends when the connection is lost.
+pub type EventStream = Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+/// Whose drive this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The account's uuid.
+    pub id: String,
+    /// For people.
+    pub email: String,
+    /// The drive's root folder. Never appears in the feeds.
+    pub root: NodeId,
+    /// Where new files go.
+    pub bucket: String,
+}
+
+/// The truth about a row; nothing but this decides whether it lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Status {
+    /// Lives, though an ancestor may not.
+    Exists,
+    /// In the trash itself; the children of a trashed folder stay [`Status::Exists`].
+    Trashed,
+    /// Gone for good.
+    Deleted,
+}
+
+/// A node as the service reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its identity.
+    pub id: NodeId,
+    /// Its folder; `None` for a root.
+    pub parent: Option<NodeId>,
+    /// File or folder.
+    pub kind: Kind,
+    /// Its name, untrusted: see [`crate::names::is_showable`].
+    pub name: RemoteName,
+    /// Whether it lives.
+    pub status: Status,
+    /// Where a file's objects are; `None` for folders.
+    pub bucket: Option<String>,
+    /// A file's content; `None` exactly if it is empty (or a folder).
+    pub content: Option<Version>,
+    /// Bytes of a file; 0 for folders.
+    pub size: u64,
+    /// Whether this program can read the content (`encryptVersion` is known).
+    pub readable: bool,
+    /// As the creating client set it, to the millisecond.
+    pub created: Timestamp,
+    /// As the last writer of the content set it, to the millisecond.
+    pub modified: Timestamp,
+    /// When the service last changed the row; the feeds' order. **Stale in the answers of
+    /// [`Remote::replace`] and [`Remote::relocate`]**: never a checkpoint.
+    pub updated: Timestamp,
+}
+
+/// Which rows a feed reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Living rows only: for the first hydration.
+    Live,
+    /// Rows of every status: for deltas.
+    All,
+}
+
+/// A place in a feed. `Cursor::default()` is the beginning; [`Cursor::since`] starts behind an instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cursor {
+    /// Rows changed strictly after this.
+    pub after: Option<Timestamp>,
+    /// Rows to skip from there (crosses a stretch of equal instants longer than a page).
+    pub skip: u64,
+}
+
+impl Cursor {
+    /// Rows changed strictly after `after`.
+    #[must_use]
+    pub fn since(after: Timestamp) -> Self {
+        Cursor { after: Some(after), skip: 0 }
+    }
+}
+
+/// Part of a feed, in the order of [`Row::updated`]. Pages overlap: a row may come twice.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Where to go on; `None` at the end. Always lies ahead: a loop over pages ends.
+    pub next: Option<Cursor>,
+}
+
+/// A file to register.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Its folder.
+    pub parent: NodeId,
+    /// Its name.
+    pub name: RemoteName,
+    /// Its uploaded content; `None` exactly if `size` is 0.
+    pub content: Option<Version>,
+    /// Its bytes.
+    pub size: u64,
+    /// Modification time to store (milliseconds are kept).
+    pub modified: Timestamp,
+    /// Creation time to store; unique enough to know our own row again.
+    pub created: Timestamp,
+}
+
+/// New content for a row.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// What the row holds now, as last read. **`content` must differ**: the service deletes the old
+    /// object after a replace, and does so even if it is the new one. Implementations refuse that
+    /// with [`Error::Protocol`] before anything is sent.
+    pub base: Option<Version>,
+    /// The uploaded content; `None` exactly if `size` is 0.
+    pub content: Option<Version>,
+    /// Its bytes.
+    pub size: u64,
+    /// Modification time to store.
+    pub modified: Timestamp,
+}
+
+/// Bytes to upload. Read more than once, out of order and concurrently, and **the same every time**:
+/// a frozen generation.
+#[derive(Clone)]
+pub struct Body {
+    /// Total bytes, above 0.
+    pub size: u64,
+    /// Reads exactly the given range.
+    pub read: Arc<dyn Fn(Range<u64>) -> BoxFuture<'static, std::io::Result<Bytes>> + Send + Sync>,
+    /// Told how many more bytes have been sent.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Body {
+    /// A body that lies in memory.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        let size = bytes.len() as u64;
+        let slice = move |r: Range<u64>| -> std::io::Result<Bytes> {
+            let start = usize::try_from(r.start).map_err(std::io::Error::other)?;
+            let end = usize::try_from(r.end).map_err(std::io::Error::other)?;
+            if start > end || end > bytes.len() {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            Ok(bytes.slice(start..end))
+        };
+        Body {
+            size,
+            read: Arc::new(move |r| Box::pin(std::future::ready(slice(r)))),
+            progress: Arc::new(|_| {}),
+        }
+    }
+}
+
+/// Space, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Taken, backups and trash included.
+    pub used: u64,
+    /// The plan's quota.
+    pub total: u64,
+}
+
+/// What the plan allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Limits {
+    /// The largest file; `None`: no limit known.
+    pub max_file: Option<u64>,
+}
+
+/// An announcement by the service: a hint to look, never data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The connection stands; anything may have happened before.
+    Connected,
+    /// Another client changed something.
+    Changed,
+    /// The plan changed: ask usage and limits again.
+    Plan,
+}
+
+/// The cloud. Every call ends: stalls are errors. Calls that only read retry transient failures
+/// themselves within reason; calls that change something are sent **once**, unless the failure proves
+/// that the service never saw them.
+#[async_trait]
+pub trait Remote: Send + Sync {
+    /// Whose drive this is. Known from the session, no request.
+    fn account(&self) -> Account;
+
+    /// All living children of a living folder, files and folders, without doubles. An unknown or
+    /// trashed folder is [`Error::NotFound`] (the service itself lists it as empty).
+    async fn list(&self, folder: &NodeId) -> Result<Vec<Row>>;
+
+    /// A page of the account's change feed of one kind.
+    async fn changes(&self, kind: Kind, scope: Scope, from: Cursor) -> Result<Page>;
+
+    /// The most recently changed row of a feed, of any status: the cheap probe.
+    async fn newest(&self, kind: Kind) -> Result<Option<(NodeId, Timestamp)>>;
+
+    /// One row, whatever its status. Deleted folders, unknown and foreign rows are [`Error::NotFound`].
+    async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row>;
+
+    /// The living rows of either kind that show as `display` in a folder, however their names are split.
+    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>>;
+
+    /// The bytes `range` of a version of `size` bytes, decrypted. A range that spans the whole version is
+    /// verified against the content hash (and HMAC where there is one): the stream then ends with
+    /// [`Error::Corrupt`] on a mismatch. An empty or inverted range yields nothing.
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Compares a version's content hash with plaintext at hand. [`Error::Corrupt`] if it differs.
+    async fn verify(&self, of: &Version, body: Body) -> Result<()>;
+
+    /// Uploads content into `bucket` (the account's if `None`) under a key never used before. The
+    /// result belongs to no row yet: register it with `create` or `replace`, or [`Remote::discard`] it.
+    /// After any failure nothing usable remains.
+    async fn put(&self, bucket: Option<&str>, body: Body) -> Result<Version>;
+
+    /// Deletes an object that no row refers to. Never call it for one that was registered.
+    async fn discard(&self, version: &Version) -> Result<()>;
+
+    /// Registers a file. [`Error::Exists`] if a living file has its name and extension.
+    async fn create(&self, file: &NewFile) -> Result<Row>;
+
+    /// Gives a living file new content. The answer's `modified` and `updated` are stale.
+    async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row>;
+
+    /// Creates a folder. [`Error::Exists`] if a living sibling folder has the name.
+    async fn mkdir(&self, parent: &NodeId, name: &str, modified: Timestamp, created: Timestamp) -> Result<Row>;
+
+    /// Moves and renames in one step; restores a trashed row. Keeps the modification time. Being there
+    /// already is success. The service accepts a folder below itself: check ancestors first.
+    async fn relocate(&self, kind: Kind, id: &NodeId, parent: &NodeId, name: &RemoteName) -> Result<Row>;
+
+    /// Moves rows to the trash, up to 50 a request. **Success proves nothing** about any one of them.
+    async fn trash(&self, items: &[(Kind, NodeId)]) -> Result<()>;
+
+    /// Deletes for good; a folder with all below it. Gone already is success.
+    async fn delete(&self, kind: Kind, id: &NodeId) -> Result<()>;
+
+    /// Space taken and quota; minutes old at times.
+    async fn usage(&self) -> Result<Usage>;
+
+    /// The plan's limits.
+    async fn limits(&self) -> Result<Limits>;
+
+    /// Announcements, or an error where the service offers none. Polling must do without them.
+    async fn events(&self) -> Result<EventStream>;
+}

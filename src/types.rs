@@ -1,0 +1,145 @@
+//! Newtypes shared by all floors.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Our number for a node: stable over remounts, never reused. The root is [`Ino::ROOT`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    /// The root folder, as the kernel numbers it.
+    pub const ROOT: Ino = Ino(1);
+}
+
+impl fmt::Display for Ino {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One `open(2)`. Holds flags and a read cursor, no data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Fh(pub u64);
+
+/// The remote identity of a node: a uuid, kept over rename, move and replace.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub String);
+
+impl NodeId {
+    /// The uuid as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for NodeId {
+    fn from(s: &str) -> Self {
+        NodeId(s.to_owned())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Immutable remote content: one upload. `object` is what the service calls `fileId`
+/// (24 hex digits); it belongs to one row, ever.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// The bucket that holds the object and takes part in its key.
+    pub bucket: String,
+    /// The object's id within the network.
+    pub object: String,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+}
+
+/// An instant, to the nanosecond, years 0001 to 9999. The service keeps milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Timestamp {
+    /// Whole seconds since 1970, negative before.
+    pub secs: i64,
+    /// Nanoseconds since `secs`, below 1 000 000 000.
+    pub nanos: u32,
+}
+
+impl Timestamp {
+    /// The clock's present reading.
+    #[must_use]
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
+    /// From milliseconds since 1970.
+    #[must_use]
+    pub fn from_millis(ms: i64) -> Self {
+        let nanos = u32::try_from(ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
+        Timestamp { secs: ms.div_euclid(1000), nanos }
+    }
+
+    /// Milliseconds since 1970, rounded down: what the service stores.
+    #[must_use]
+    pub fn as_millis(self) -> i64 {
+        self.secs.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
+    }
+
+    /// The same instant as the service would give it back.
+    #[must_use]
+    pub fn to_millis_precision(self) -> Self {
+        Self::from_millis(self.as_millis())
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(t: SystemTime) -> Self {
+        let secs_of = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+        match t.duration_since(UNIX_EPOCH) {
+            Ok(d) => Timestamp { secs: secs_of(d), nanos: d.subsec_nanos() },
+            Err(e) => {
+                let d = e.duration();
+                match d.subsec_nanos() {
+                    0 => Timestamp { secs: -secs_of(d), nanos: 0 },
+                    n => Timestamp { secs: -secs_of(d) - 1, nanos: 1_000_000_000 - n },
+                }
+            }
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(t: Timestamp) -> Self {
+        let nanos = Duration::from_nanos(u64::from(t.nanos));
+        let whole = Duration::from_secs(t.secs.unsigned_abs());
+        let base = if t.secs >= 0 { UNIX_EPOCH.checked_add(whole) } else { UNIX_EPOCH.checked_sub(whole) };
+        base.and_then(|b| b.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_round_down_to_the_millisecond() {
+        let t = Timestamp { secs: -1, nanos: 999_999_999 };
+        assert_eq!(t.as_millis(), -1);
+        assert_eq!(Timestamp::from_millis(-1), Timestamp { secs: -1, nanos: 999_000_000 });
+        assert_eq!(Timestamp::from(SystemTime::from(t)), t);
+    }
+}
