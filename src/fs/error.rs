@@ -1,0 +1,87 @@
+//! What an operation can answer besides success, in the shape of POSIX.
+
+use crate::remote;
+
+/// What the operations return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed operation. `fuse` maps each to one errno.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such entry.
+    #[error("no such file or folder")]
+    NotFound,
+    /// The inode is gone for good.
+    #[error("the file is gone")]
+    Stale,
+    /// The name is taken.
+    #[error("the name is taken")]
+    Exists,
+    /// A folder was wanted.
+    #[error("not a folder")]
+    NotDir,
+    /// A file was wanted.
+    #[error("a folder")]
+    IsDir,
+    /// The folder has entries.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// The name is over 255 bytes.
+    #[error("the name is too long")]
+    NameTooLong,
+    /// The arguments make no sense: a folder below itself, a name the service cannot hold.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Not supported here: links, devices.
+    #[error("not permitted on this drive")]
+    NotPermitted,
+    /// The mount, or this part of it, is read-only.
+    #[error("read-only")]
+    ReadOnly,
+    /// The handle is not open, or not for this.
+    #[error("bad handle")]
+    BadHandle,
+    /// The account's space or the local disk is full.
+    #[error("no space: {0}")]
+    NoSpace(&'static str),
+    /// Over the plan's largest file.
+    #[error("larger than the plan's largest file")]
+    TooLarge,
+    /// The root or another thing that cannot be changed now.
+    #[error("busy")]
+    Busy,
+    /// The network is needed and not there.
+    #[error("offline")]
+    Offline,
+    /// No answer within the deadline.
+    #[error("timed out")]
+    TimedOut,
+    /// The session has ended.
+    #[error("logged out")]
+    LoggedOut,
+    /// The service refuses access.
+    #[error("access denied")]
+    Denied,
+    /// Content that does not match its hash, an unreadable layout, damaged local state.
+    #[error("input/output error: {0}")]
+    Io(String),
+}
+
+impl From<remote::Error> for Error {
+    fn from(e: remote::Error) -> Self {
+        use remote::{Error as R, Refusal};
+        match e {
+            R::NotFound => Error::NotFound,
+            R::Exists => Error::Exists,
+            R::Refused(Refusal::Quota) => Error::NoSpace("the account's storage is full"),
+            R::Refused(Refusal::TooLarge) => Error::TooLarge,
+            R::Refused(Refusal::EmptyFile) => Error::NoSpace("the plan allows no more empty files"),
+            R::Refused(Refusal::Name) => Error::Invalid("the service refuses this name"),
+            R::Refused(Refusal::Forbidden) => Error::Denied,
+            R::SessionLost | R::PlanAccess(_) => Error::LoggedOut,
+            R::Offline(_) => Error::Offline,
+            R::Busy { .. } => Error::TimedOut,
+            R::Ambiguous(_) | R::Corrupt(_) | R::Unreadable(_) | R::Protocol(_) | R::Local(_) => Error::Io(e.to_string()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a mount tells about itself.
+
+use serde::{Deserialize, Serialize};
+
+/// A node that differs from the server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueItem {
+    /// Identifies it towards `inxtfs`.
+    pub ino: u64,
+    /// Where it is, from the mount's root.
+    pub path: String,
+    /// `upload`, `create`, `mkdir`, `move`, `delete`.
+    pub what: String,
+    /// Where it stands.
+    pub state: ItemState,
+    /// Bytes to send.
+    pub size: u64,
+    /// Bytes sent so far.
+    pub sent: u64,
+    /// Failed tries so far.
+    pub tries: u32,
+    /// The last failure, and what would help.
+    pub error: Option<String>,
+}
+
+/// Where a queued item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemState {
+    /// Still being written, or in its quiet period.
+    Waiting,
+    /// Being sent.
+    Sending,
+    /// Failed, will be tried again by itself.
+    Retrying,
+    /// Waits for a person or a change of plan; readable locally meanwhile.
+    Blocked,
+}
+
+/// Whether the service can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state")]
+pub enum SessionState {
+    /// The last request was answered.
+    Online,
+    /// The network is away.
+    Offline {
+        /// Seconds since 1970 of the first failure in a row.
+        since: i64,
+        /// Why.
+        why: String,
+    },
+    /// Only a login helps.
+    LoggedOut {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Sums over the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Items that differ from the server.
+    pub items: u64,
+    /// Of them, being sent.
+    pub sending: u64,
+    /// Of them, waiting for a person.
+    pub blocked: u64,
+    /// Bytes still to be sent.
+    pub bytes: u64,
+}
+
+/// A mount at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The account's email.
+    pub account: String,
+    /// Network and session.
+    pub session: SessionState,
+    /// Sums over the whole queue.
+    pub totals: Totals,
+    /// The queue's first hundred items, blocked ones first.
+    pub queue: Vec<QueueItem>,
+    /// Bytes of cached content on disk.
+    pub cache_used: u64,
+    /// Its bound.
+    pub cache_size: u64,
+    /// Bytes of staged writes on disk.
+    pub staged: u64,
+    /// The account's used bytes, if known.
+    pub quota_used: Option<u64>,
+    /// The account's quota, if known.
+    pub quota_total: Option<u64>,
+    /// Whether the whole tree is known locally.
+    pub hydrated: bool,
+    /// Seconds since 1970 of the last complete look at the feeds.
+    pub last_sync: Option<i64>,
+    /// Nodes known.
+    pub nodes: u64,
+}
