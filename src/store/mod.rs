@@ -3,6 +3,7 @@
 mod blocks;
 mod db;
 mod error;
+pub mod nodes;
 mod schema;
 
 use std::path::{Path, PathBuf};
