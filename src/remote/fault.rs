@@ -1,1 +1,0 @@
-//! Failures on demand.
