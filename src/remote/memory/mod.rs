@@ -108,6 +108,15 @@ impl Memory {
         self.state.lock().settle();
     }
 
+    /// Another bucket of the account (backups have their own), to put content into.
+    #[must_use]
+    pub fn add_bucket(&self) -> String {
+        let mut state = self.state.lock();
+        let bucket = format!("b{:023x}", state.buckets.len());
+        state.buckets.insert(bucket.clone());
+        bucket
+    }
+
     /// Another plan, announced as such.
     pub fn set_plan(&self, edit: impl FnOnce(&mut Plan)) {
         let mut state = self.state.lock();
