@@ -58,12 +58,14 @@ macro_rules! suite {
                     empty_files_have_no_content
                     the_plan_rations_empty_files
                     the_plan_limits_the_size
+                    of_racing_creates_one_wins
                 }
                 folders {
                     the_row_is_as_asked
                     a_taken_name_is_refused
                     a_trashed_or_deleted_parent_is_accepted
                     an_unknown_parent_is_not_found
+                    of_racing_creates_one_wins
                 }
                 replace {
                     content_changes_and_identity_stays
@@ -90,6 +92,7 @@ macro_rules! suite {
                     trash_takes_more_than_a_request_holds
                     a_deleted_file_answers_and_a_folder_does_not
                     gone_already_is_success
+                    the_root_stays
                     deletion_reaches_what_lies_below
                 }
                 feeds {

@@ -39,7 +39,9 @@ pub async fn odd_ranges(h: &Harness) {
     let dir = h.dir().await;
     let row = h.file(&dir, "a.bin", b"0123456789").await;
     let of = row.content.as_ref().expect("content");
-    for (range, want) in [(0..0, ""), (5..5, ""), (10..10, ""), (7..20, "789"), (0..1000, "0123456789"), (10..20, "")] {
+    for (range, want) in
+        [(0..0, ""), (5..5, ""), (10..10, ""), (7..20, "789"), (0..1000, "0123456789"), (10..20, "")]
+    {
         assert_eq!(read(h, of, 10, range.clone()).await.expect("read"), want, "{range:?}");
     }
     #[allow(clippy::reversed_empty_ranges)] // on purpose
@@ -118,7 +120,10 @@ pub async fn an_unreadable_body_fails_the_upload(h: &Harness) {
         progress: Arc::new(|_| {}),
     };
     assert!(h.remote.put(None, short).await.is_err());
-    assert!(matches!(h.remote.put(None, body(&Bytes::new())).await, Err(Error::Protocol(_))), "nothing to upload");
+    assert!(
+        matches!(h.remote.put(None, body(&Bytes::new())).await, Err(Error::Protocol(_))),
+        "nothing to upload"
+    );
 }
 
 pub async fn a_full_account_refuses_uploads(h: &Harness) {

@@ -1,6 +1,7 @@
 //! Registering files.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::{Error, NewFile, Refusal, Status};
 use inxtfs::types::{Kind, Timestamp};
@@ -35,7 +36,14 @@ pub async fn times_are_kept_to_the_millisecond(h: &Harness) {
     let dir = h.dir().await;
     let content = h.put(&Bytes::from_static(b"x")).await;
     let odd = Timestamp { secs: -86_400 * 365, nanos: 123_999_999 };
-    let file = NewFile { parent: dir, name: RemoteName::whole("old"), content, size: 1, modified: odd, created: odd };
+    let file = NewFile {
+        parent: dir,
+        name: RemoteName::whole("old"),
+        content,
+        size: 1,
+        modified: odd,
+        created: odd,
+    };
     let row = h.stat(&h.remote.create(&file).await.expect("create")).await;
     assert_eq!((row.modified, row.created), (odd.to_millis_precision(), odd.to_millis_precision()));
     assert_eq!(row.modified.nanos, 123_000_000);
@@ -127,4 +135,15 @@ pub async fn the_plan_limits_the_size(h: &Harness) {
     let made = h.remote.create(&file).await;
     assert!(matches!(made, Err(Error::Refused(Refusal::TooLarge))), "{made:?}");
     assert_eq!(h.names(&dir).await, ["fits"]);
+}
+
+/// Where the name has an extension. Without one the service may let several through.
+pub async fn of_racing_creates_one_wins(h: &Harness) {
+    let dir = h.dir().await;
+    let one = Bytes::from_static(b"x");
+    let race = (0..6).map(|_| h.try_file(&dir, RemoteName::split("a.txt"), &one));
+    let results = join_all(race).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1, "{results:?}");
+    assert!(results.iter().all(|r| matches!(r, Ok(_) | Err(Error::Exists))), "{results:?}");
+    assert_eq!(h.names(&dir).await, ["a.txt"]);
 }

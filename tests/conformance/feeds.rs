@@ -44,7 +44,9 @@ pub async fn pages_reach_every_row_in_order(h: &Harness) {
     for n in 1..h.affordable_rows {
         made.insert(h.mkdir(&dir, &n.to_string()).await.id);
     }
-    for (scope, from) in [(Scope::All, Cursor::default()), (Scope::Live, Cursor::default()), (Scope::All, before(&first))] {
+    for (scope, from) in
+        [(Scope::All, Cursor::default()), (Scope::Live, Cursor::default()), (Scope::All, before(&first))]
+    {
         let seen = follow(h, Kind::Folder, scope, from).await;
         assert!(ids(&seen).is_superset(&made), "{scope:?} {from:?}");
     }
@@ -79,7 +81,10 @@ pub async fn scopes_differ_by_status(h: &Harness) {
     let deleted = h.file(&dir, "deleted.txt", b"x").await;
     let folder = h.mkdir(&dir, "trashed").await;
     let gone = h.mkdir(&dir, "gone").await;
-    h.remote.trash(&[(Kind::File, trashed.id.clone()), (Kind::Folder, folder.id.clone())]).await.expect("trash");
+    h.remote
+        .trash(&[(Kind::File, trashed.id.clone()), (Kind::Folder, folder.id.clone())])
+        .await
+        .expect("trash");
     h.remote.delete(Kind::File, &deleted.id).await.expect("delete");
     h.remote.delete(Kind::Folder, &gone.id).await.expect("delete");
     let from = before(&lives);

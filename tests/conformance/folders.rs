@@ -1,5 +1,6 @@
 //! Making folders.
 
+use futures_util::future::join_all;
 use inxtfs::remote::{Error, Status};
 use inxtfs::types::Kind;
 
@@ -48,4 +49,16 @@ pub async fn an_unknown_parent_is_not_found(h: &Harness) {
     let dir = h.dir().await;
     let file = h.file(&dir, "a.txt", b"x").await;
     assert!(matches!(h.remote.mkdir(&file.id, "sub", MTIME, BIRTH).await, Err(Error::NotFound)));
+}
+
+/// A loser may hear an internal error instead of a conflict.
+pub async fn of_racing_creates_one_wins(h: &Harness) {
+    let dir = h.dir().await;
+    let results = join_all((0..6).map(|_| h.remote.mkdir(&dir, "sub", MTIME, BIRTH))).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1, "{results:?}");
+    assert!(
+        results.iter().all(|r| matches!(r, Ok(_) | Err(Error::Exists | Error::Ambiguous(_)))),
+        "{results:?}"
+    );
+    assert_eq!(h.names(&dir).await, ["sub/"]);
 }

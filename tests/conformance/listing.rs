@@ -79,7 +79,9 @@ pub async fn find_sees_every_split_and_both_kinds(h: &Harness) {
 pub async fn stat_tells_kinds_and_strangers_apart(h: &Harness) {
     let dir = h.dir().await;
     let file = h.file(&dir, "a.txt", b"x").await;
-    for (kind, id) in [(Kind::Folder, &file.id), (Kind::File, &dir), (Kind::File, &stranger()), (Kind::Folder, &stranger())] {
+    for (kind, id) in
+        [(Kind::Folder, &file.id), (Kind::File, &dir), (Kind::File, &stranger()), (Kind::Folder, &stranger())]
+    {
         assert!(matches!(h.remote.stat(kind, id).await, Err(Error::NotFound)), "{kind:?} {id}");
     }
 }

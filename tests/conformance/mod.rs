@@ -15,7 +15,6 @@ pub mod removal;
 pub mod replace;
 pub mod worlds;
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,11 +38,10 @@ pub struct Harness {
     pub affordable_rows: usize,
     /// Bytes of an upload that takes the implementation's way for large ones, where that is cheap.
     pub large_upload: Option<usize>,
-    /// Whatever must live as long as the clients: a server, a directory.
-    pub keep: Option<Box<dyn Any + Send + Sync>>,
 }
 
-/// Hooks into the world. One that is not there answers `false`, and the case says that it was skipped.
+/// Hooks into the world, which lives as long as this does: a server or directory belongs in here.
+/// A hook that is not there answers `false`, and the case says that it was skipped.
 #[async_trait]
 pub trait World: Send + Sync {
     /// The plan: storage in all, largest file, number of empty files.

@@ -26,8 +26,23 @@ pub async fn odd_names_come_back_as_given(h: &Harness) {
     let long = "x".repeat(255);
     let wide = "\u{6587}".repeat(85);
     let both = [
-        ".hidden", "..twice", "foo.", "Mr. X", " leading", "trailing ", "tab\there", "line\nbreak", "\u{1f980}",
-        "100%", "a\"b", "a:b*c?<>|", "'", "#", "\u{202e}abc", &long, &wide,
+        ".hidden",
+        "..twice",
+        "foo.",
+        "Mr. X",
+        " leading",
+        "trailing ",
+        "tab\there",
+        "line\nbreak",
+        "\u{1f980}",
+        "100%",
+        "a\"b",
+        "a:b*c?<>|",
+        "'",
+        "#",
+        "\u{202e}abc",
+        &long,
+        &wide,
     ];
     for name in both {
         let file = h.try_file(&dir, RemoteName::split(name), &Bytes::from_static(b"x")).await.expect(name);
@@ -35,7 +50,8 @@ pub async fn odd_names_come_back_as_given(h: &Harness) {
         let folder = h.mkdir(&dir, name).await;
         assert_eq!(h.stat(&folder).await.name, RemoteName::whole(name), "a folder");
     }
-    let back = h.try_file(&dir, RemoteName::split("back\\slash"), &Bytes::from_static(b"x")).await.expect("create");
+    let back =
+        h.try_file(&dir, RemoteName::split("back\\slash"), &Bytes::from_static(b"x")).await.expect("create");
     assert_eq!(h.stat(&back).await.name.display(), "back\\slash");
     let all = h.remote.list(&dir).await.expect("list");
     assert!(both.iter().all(|name| all.iter().filter(|r| r.name.display() == **name).count() == 2));
@@ -45,7 +61,9 @@ pub async fn a_split_is_part_of_the_name(h: &Harness) {
     let dir = h.dir().await;
     let one = Bytes::from_static(b"x");
     h.try_file(&dir, RemoteName::whole("a.b"), &one).await.expect("create");
-    h.try_file(&dir, RemoteName::from_columns("a", Some("b")), &one).await.expect("another split, another name");
+    h.try_file(&dir, RemoteName::from_columns("a", Some("b")), &one)
+        .await
+        .expect("another split, another name");
     assert_eq!(h.names(&dir).await, ["a.b", "a.b"]);
     let blank = RemoteName { stem: "a.b".into(), ext: Some(String::new()) };
     let again = h.try_file(&dir, blank, &one).await;

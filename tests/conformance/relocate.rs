@@ -76,7 +76,10 @@ pub async fn an_extension_can_go(h: &Harness) {
     assert_eq!(h.stat(&file).await.name, RemoteName::whole("a"));
     relocate(h, &file, &dir, "a.tar.gz").await.expect("give another");
     assert_eq!(h.stat(&file).await.name, RemoteName::from_columns("a.tar", Some("gz")));
-    h.remote.relocate(Kind::File, &file.id, &dir, &RemoteName::from_columns(" a", Some("tar.gz"))).await.expect("blank");
+    h.remote
+        .relocate(Kind::File, &file.id, &dir, &RemoteName::from_columns(" a", Some("tar.gz")))
+        .await
+        .expect("blank");
     assert_eq!(h.stat(&file).await.name, RemoteName::from_columns(" a", Some("tar.gz")), "no trimming");
 }
 

@@ -1,5 +1,6 @@
 //! Trash and deletion.
 
+use inxtfs::names::RemoteName;
 use inxtfs::remote::{Error, Status};
 use inxtfs::types::Kind;
 
@@ -94,4 +95,15 @@ pub async fn deletion_reaches_what_lies_below(h: &Harness) {
     assert_eq!(h.stat(&file).await.status, Status::Deleted);
     assert!(matches!(h.remote.stat(Kind::Folder, &low.id).await, Err(Error::NotFound)));
     assert!(matches!(h.bytes(&file).await, Err(Error::NotFound)), "the object goes, too");
+}
+
+pub async fn the_root_stays(h: &Harness) {
+    let dir = h.dir().await;
+    let root = h.remote.account().root;
+    assert!(h.remote.delete(Kind::Folder, &root).await.is_err());
+    let name = RemoteName::whole("moved");
+    assert!(h.remote.relocate(Kind::Folder, &root, &dir, &name).await.is_err());
+    let now = h.remote.stat(Kind::Folder, &root).await.expect("stat");
+    assert_eq!((now.status, now.parent), (Status::Exists, None));
+    h.remote.list(&root).await.expect("list");
 }

@@ -24,7 +24,8 @@ pub async fn content_changes_and_identity_stays(h: &Harness) {
     let old = h.file(&dir, "a.txt", b"old").await;
     let content = h.put(&Bytes::from_static(b"newer")).await;
     h.tick().await;
-    let answer = h.remote.replace(&old.id, &with(old.content.as_ref(), content.clone(), 5)).await.expect("replace");
+    let answer =
+        h.remote.replace(&old.id, &with(old.content.as_ref(), content.clone(), 5)).await.expect("replace");
     assert_eq!((&answer.id, &answer.content, answer.size), (&old.id, &content, 5));
     let new = h.stat(&old).await;
     assert_eq!((&new.content, new.size, new.modified), (&content, 5, LATER.to_millis_precision()));
@@ -77,7 +78,10 @@ pub async fn empty_and_back(h: &Harness) {
     let content = h.put(&Bytes::from_static(b"x")).await;
     let base = h.stat(&row).await.content;
     for (content, size) in [(content, 0), (None, 1)] {
-        assert!(matches!(h.remote.replace(&row.id, &with(base.as_ref(), content, size)).await, Err(Error::Protocol(_))));
+        assert!(matches!(
+            h.remote.replace(&row.id, &with(base.as_ref(), content, size)).await,
+            Err(Error::Protocol(_))
+        ));
     }
 }
 
@@ -86,7 +90,8 @@ pub async fn only_living_files(h: &Harness) {
     let trashed = h.file(&dir, "a.txt", b"a").await;
     h.trash(&trashed).await;
     assert!(matches!(replace(h, &trashed, trashed.content.as_ref(), b"x").await, Err(Error::NotFound)));
-    let back = h.remote.relocate(Kind::File, &trashed.id, &dir, &RemoteName::split("a.txt")).await.expect("restore");
+    let back =
+        h.remote.relocate(Kind::File, &trashed.id, &dir, &RemoteName::split("a.txt")).await.expect("restore");
     assert_eq!(h.bytes(&h.stat(&back).await).await.expect("read"), "a");
     let deleted = h.file(&dir, "b.txt", b"b").await;
     h.remote.delete(Kind::File, &deleted.id).await.expect("delete");

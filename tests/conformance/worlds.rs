@@ -30,7 +30,6 @@ fn harness(cloud: &Memory) -> Harness {
         world: Arc::new(InMemory(cloud.clone())),
         affordable_rows: 2500,
         large_upload: Some(3 << 20),
-        keep: None,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A failure is scripted for the n-th call of a method, or drawn at random. What is drawn depends on the
 //! seed, the method and the number of the call alone, so that a run can be repeated even where tasks
-//! race. Every failure keeps the contract of [`Remote`]: what is reported as not done was not done, and an answer
-//! lost after the fact is [`Error::Ambiguous`] where something may have changed.
+//! race. Every failure keeps the contract of [`Remote`]: what is reported as not done was not done, and an
+//! answer lost after the fact is [`Error::Ambiguous`] where something may have changed.
 
 mod rng;
 mod stream;
@@ -142,8 +142,8 @@ impl Fault {
         hears
     }
 
-    /// While on, every call fails with [`Error::Offline`] before anything is done; running reads break off and
-    /// announcements end.
+    /// While on, every call fails with [`Error::Offline`] before anything is done; running reads break off
+    /// and announcements end.
     pub fn set_offline(&self, offline: bool) {
         self.offline.send_replace(offline);
     }

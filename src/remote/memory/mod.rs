@@ -1,7 +1,7 @@
 //! The cloud in memory: the executable specification of the service behind [`crate::remote::Remote`].
 //!
-//! A [`Memory`] is one account; [`Memory::client`] gives any number of clients that see one state. It does what
-//! the service was seen to do, the harmful things too: a replace destroys the old object at once and
+//! A [`Memory`] is one account; [`Memory::client`] gives any number of clients that see one state. It
+//! does what the service was seen to do, the harmful things too: a replace destroys the old object at once and
 //! asks nobody, two rows may be given one object, a folder may be moved below itself, folders can be
 //! made below deleted ones. [`Memory::check`] then finds the damage. Files and folders have namespaces
 //! of their own; names are compared by their two columns, byte for byte, among living rows only.
