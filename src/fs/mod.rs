@@ -59,7 +59,7 @@ pub struct Fs {
     rt: Handle,
     /// The node the kernel sees as its root.
     root: AtomicU64,
-    files: files::Files,
+    files: Arc<files::Files>,
     fetcher: fetch::Fetcher,
     push: push::Push,
     pull: pull::Pull,
@@ -85,7 +85,7 @@ impl Fs {
     pub fn start(config: Config, store: Store, remote: Arc<dyn Remote>, rt: Handle) -> Result<Arc<Fs>> {
         plant_root(store.db(), &*remote)?;
         let fs = Arc::new(Fs {
-            files: files::Files::default(),
+            files: Arc::default(),
             fetcher: fetch::Fetcher::default(),
             push: push::Push::new(config.uploads),
             pull: pull::Pull::default(),

@@ -38,6 +38,11 @@ impl Quota {
         k.since = k.since.saturating_add(bytes);
     }
 
+    /// The plan's largest file, if known.
+    pub fn max_file(&self) -> Option<u64> {
+        self.known.lock().limits.and_then(|l| l.max_file)
+    }
+
     /// Whether a file may grow to `size` while `staged` bytes wait for their upload.
     pub fn check(&self, size: u64, staged: u64) -> Result<()> {
         let k = *self.known.lock();

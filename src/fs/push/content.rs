@@ -152,6 +152,9 @@ async fn register(
     parent: NodeId,
     uploaded: Option<(&Arc<Content>, Version)>,
 ) -> Step {
+    // The upload took its time: the name, the folder and the time may be others by now.
+    let Some(node) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
+    let node = &node;
     let stored = confirm::Stored {
         content: uploaded.as_ref().map(|(c, _)| c.id()),
         size: uploaded.as_ref().map_or(0, |(c, _)| c.size()),
