@@ -1,1 +1,3 @@
 //! Keys, ciphers, hashes, sealing.
+
+pub mod seal;
