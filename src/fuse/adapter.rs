@@ -5,21 +5,22 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
-    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::attr::{Modes, kind, time};
-use super::caching::{Began, Caching};
+use super::caching::{Caching, Keep};
+use super::flags::{open_flags, opened_flags};
+use super::page::PageSize;
 use super::reply::{Op, Refuse, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
 use crate::types::{Fh, Ino};
@@ -82,63 +83,12 @@ impl Adapter {
 
     /// To be taken before the filesystem is asked.
     fn keep(&self) -> Keep {
-        Keep { began: self.caching.begin(), caching: Arc::clone(&self.caching) }
-    }
-}
-
-/// How long an answer may be kept, judged when it is sent.
-struct Keep {
-    caching: Arc<Caching>,
-    began: Began,
-}
-
-impl Keep {
-    fn ttl(&self) -> std::time::Duration {
-        self.caching.ttl(self.began)
-    }
-}
-
-/// How many entries to ask for: what the last full buffer held. The binding does not tell its size.
-struct PageSize(Arc<AtomicUsize>);
-
-impl PageSize {
-    fn new(first: usize) -> Self {
-        PageSize(Arc::new(AtomicUsize::new(first)))
-    }
-
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// `took` of `asked` entries fitted.
-    fn learn(slot: &AtomicUsize, asked: usize, took: usize, full: bool) {
-        if full {
-            slot.store((took + took / 8).clamp(16, 1024), Ordering::Relaxed);
-        } else if took >= asked {
-            slot.store((asked * 2).min(1024), Ordering::Relaxed);
-        }
+        Keep::begin(&self.caching)
     }
 }
 
 fn ino(of: INodeNo) -> Ino {
     Ino(of.0)
-}
-
-fn open_flags(flags: i32) -> fs::OpenFlags {
-    fs::OpenFlags {
-        write: OpenFlags(flags).acc_mode() != OpenAccMode::O_RDONLY,
-        truncate: flags & libc::O_TRUNC != 0,
-        exclusive: flags & libc::O_EXCL != 0,
-        append: flags & libc::O_APPEND != 0,
-    }
-}
-
-fn opened_flags(opened: Opened, asked: fs::OpenFlags) -> FopenFlags {
-    let mut flags = FopenFlags::empty();
-    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
-    // Nothing was written through it, so its close needs no word.
-    flags.set(FopenFlags::FOPEN_NOFLUSH, !asked.write);
-    flags
 }
 
 impl fuser::Filesystem for Adapter {
@@ -176,7 +126,7 @@ impl fuser::Filesystem for Adapter {
         let call = |fs: &Arc<Fs>| then(fs.lookup(ino(parent), name.as_bytes()), found_or_not);
         self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| match found {
             Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
-            None => match keep.caching.negative_ttl(keep.began) {
+            None => match keep.negative_ttl() {
                 Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
                 None => reply.error(Errno::ENOENT),
             },
@@ -381,14 +331,14 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn readdir(&self, _req: &Request, of: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let (limit, slot) = (self.plain.get(), Arc::clone(&self.plain.0));
+        let (limit, size) = (self.plain.get(), self.plain.clone());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdir", of), reply, call, move |mut reply, entries| {
             let fitted = entries
                 .iter()
                 .take_while(|e| !reply.add(INodeNo(e.attr.ino.0), e.cookie, kind(e.attr.kind), &e.name))
                 .count();
-            PageSize::learn(&slot, limit, fitted, fitted < entries.len());
+            size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
         });
     }
@@ -401,7 +351,7 @@ impl fuser::Filesystem for Adapter {
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        let (limit, slot) = (self.plus.get(), Arc::clone(&self.plus.0));
+        let (limit, size) = (self.plus.get(), self.plus.clone());
         let (modes, keep) = (self.modes, self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdirplus", of), reply, call, move |mut reply, entries| {
@@ -413,7 +363,7 @@ impl fuser::Filesystem for Adapter {
                     !reply.add(attr.ino, e.cookie, &e.name, &ttl, &attr, GENERATION)
                 })
                 .count();
-            PageSize::learn(&slot, limit, fitted, fitted < entries.len());
+            size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
         });
     }

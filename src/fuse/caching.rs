@@ -1,5 +1,6 @@
 //! How long the kernel may keep what it was told.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,27 @@ impl Caching {
             state.short_until = None;
         }
         if state.live && state.short_until.is_none() { LONG } else { SHORT }
+    }
+}
+
+/// How long one answer may be kept, judged when it is sent.
+pub(super) struct Keep {
+    caching: Arc<Caching>,
+    began: Began,
+}
+
+impl Keep {
+    /// To be taken before the filesystem is asked.
+    pub(super) fn begin(caching: &Arc<Caching>) -> Self {
+        Keep { began: caching.begin(), caching: Arc::clone(caching) }
+    }
+
+    pub(super) fn ttl(&self) -> Duration {
+        self.caching.ttl(self.began)
+    }
+
+    pub(super) fn negative_ttl(&self) -> Option<Duration> {
+        self.caching.negative_ttl(self.began)
     }
 }
 

@@ -11,9 +11,11 @@ mod attr;
 mod caching;
 mod check;
 mod errno;
+mod flags;
 mod kernel;
 mod mount;
 mod options;
+mod page;
 mod proc;
 mod reply;
 
