@@ -2,21 +2,25 @@
 
 use super::*;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use fuser::{FileAttr, FileHandle, FileType, INodeNo, ReplyAttr, ReplyDirectory, Request};
 
-struct Empty(watch::Sender<bool>);
+struct Empty {
+    ended: watch::Sender<bool>,
+    size: Arc<AtomicU64>,
+}
 
 impl fuser::Filesystem for Empty {
     fn destroy(&mut self) {
-        self.0.send_replace(true);
+        self.ended.send_replace(true);
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         let attr = FileAttr {
             ino,
-            size: 0,
+            size: self.size.load(Ordering::SeqCst),
             blocks: 0,
             atime: UNIX_EPOCH,
             mtime: UNIX_EPOCH,
@@ -31,7 +35,7 @@ impl fuser::Filesystem for Empty {
             blksize: 4096,
             flags: 0,
         };
-        reply.attr(&Duration::ZERO, &attr);
+        reply.attr(&Duration::from_secs(3600), &attr);
     }
 
     fn readdir(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _offset: u64, reply: ReplyDirectory) {
@@ -47,10 +51,14 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn mount_empty(point: &Path) -> Mounted {
+    mount_sized(point, Arc::default()).0
+}
+
+fn mount_sized(point: &Path, size: Arc<AtomicU64>) -> (Mounted, Notifier) {
     let options = MountOptions { fsname: "inxtfs:a@b".to_owned(), ..MountOptions::default() };
     let canonical = check(point, &options).unwrap();
     let (tx, ended) = watch::channel(false);
-    start(Empty(tx), canonical, &options.config(), ended).unwrap().0
+    start(Empty { ended: tx, size }, canonical, &options.config(), ended).unwrap()
 }
 
 async fn ends(mounted: &Mounted) {
@@ -106,6 +114,28 @@ async fn dropping_a_mount_unmounts_it() {
     let (_dir, point) = place();
     drop(mount_empty(&point));
     assert_eq!(proc::mounted_at(&point), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_forgets_what_it_is_told_to() {
+    let (_dir, point) = place();
+    let size = Arc::new(AtomicU64::new(1));
+    let (mounted, notifier) = mount_sized(&point, Arc::clone(&size));
+    let kernel = Notifications::start(notifier, Arc::new(Caching::new())).unwrap();
+    let seen = || std::fs::metadata(&point).unwrap().len();
+    assert_eq!(seen(), 1);
+    size.store(2, Ordering::SeqCst);
+    assert_eq!(seen(), 1, "kept");
+    for (round, data) in [(2, false), (3, true)] {
+        size.store(round, Ordering::SeqCst);
+        kernel.inval_inode(crate::types::Ino::ROOT, data);
+        let start = std::time::Instant::now();
+        while seen() != round {
+            assert!(start.elapsed() < Duration::from_secs(20), "still the old size");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    mounted.unmount().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
