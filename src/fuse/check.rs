@@ -91,7 +91,8 @@ pub(super) fn detach(point: &Path, lazy: bool) -> io::Result<()> {
     }
 }
 
-fn detach_by_helper(point: &Path, lazy: bool) -> io::Result<()> {
+/// As ordinary users do it.
+pub(super) fn detach_by_helper(point: &Path, lazy: bool) -> io::Result<()> {
     let helper = helper().ok_or_else(|| io::Error::other(MountError::NoHelper.to_string()))?;
     let mut command = Command::new(helper);
     command.arg("-u").stdin(Stdio::null());

@@ -113,12 +113,18 @@ fn start<F: fuser::Filesystem>(
     config: &Config,
     ended: watch::Receiver<bool>,
 ) -> Result<(Mounted, Notifier), MountError> {
-    let failed = |e| MountError::Mount(point.clone(), e);
+    let failed = |e| MountError::Mount(point.clone(), in_one_line(e));
     let session = Session::new(filesystem, &point, config).map_err(failed)?;
     let session = session.spawn().map_err(failed)?;
     let notifier = session.notifier();
     let device = proc::mounted_at(&point).map(|m| m.device);
     Ok((Mounted { point, device, ended, kernel: None, _session: ManuallyDrop::new(session) }, notifier))
+}
+
+/// The helper's words end with a newline, and may be several lines.
+fn in_one_line(e: io::Error) -> io::Error {
+    let said = e.to_string();
+    if said.contains('\n') { io::Error::new(e.kind(), said.trim().replace('\n', "; ")) } else { e }
 }
 
 impl Mounted {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use inxtfs::crypto::seal::Key;
 use inxtfs::fs::{Config, Fs, Status as FsStatus};
-use inxtfs::fuse::{MountOptions, Mounted, mount};
+use inxtfs::fuse::{MountOptions, Mounted, clear_stale, mount};
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::{Remote, Row, Status};
 use inxtfs::store::Store;
@@ -17,6 +17,21 @@ use tokio::runtime::Runtime;
 
 /// The longest anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the mounts of these tests show in the mount table.
+const SOURCE: &str = "inxtfs:test";
+
+/// A defect can end a whole test process, which then leaves its mounts behind, dead. The next one
+/// clears them away; living ones are left alone.
+fn clear_the_dead() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for line in table.lines().filter(|line| line.contains(&format!(" - fuse.inxtfs {SOURCE} "))) {
+            let _ = clear_stale(Path::new(line.split(' ').nth(4).unwrap()));
+        }
+    });
+}
 
 /// What a test mounts.
 pub struct Setup {
@@ -35,7 +50,7 @@ impl Default for Setup {
             ..Config::default()
         };
         let options =
-            MountOptions { umask: 0o022, fsname: "inxtfs:test".to_owned(), ..MountOptions::default() };
+            MountOptions { umask: 0o022, fsname: SOURCE.to_owned(), ..MountOptions::default() };
         Setup { cloud: Memory::new(), config, options }
     }
 }
@@ -62,6 +77,7 @@ impl Drive {
     }
 
     pub fn with(setup: Setup) -> Self {
+        clear_the_dead();
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut drive = Drive {
             cloud: setup.cloud.clone(),

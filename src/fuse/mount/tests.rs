@@ -163,6 +163,25 @@ async fn the_remains_of_a_dead_mount_are_seen_and_cleared() {
     assert!(check(&point, &MountOptions::default()).is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_helper_of_ordinary_users_tells_busy_from_done() {
+    use super::super::check::detach_by_helper;
+    let (_dir, point) = place();
+    let mounted = mount_empty(&point);
+    let held = std::fs::File::open(&point).unwrap();
+    let busy = detach_by_helper(&point, false).unwrap_err();
+    assert_eq!(busy.raw_os_error(), Some(libc::EBUSY), "{busy}");
+    drop(held);
+    // The close of a folder reaches the mount a moment later.
+    let start = std::time::Instant::now();
+    while let Err(e) = detach_by_helper(&point, false) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{e}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    ends(&mounted).await;
+    assert!(detach_by_helper(&point, false).is_err_and(|e| !e.to_string().is_empty()));
+}
+
 #[test]
 fn messages_name_the_cause_and_the_next_step() {
     let point = PathBuf::from("/mnt/drive");
