@@ -49,8 +49,7 @@ impl Default for Setup {
             host: "tester".to_owned(),
             ..Config::default()
         };
-        let options =
-            MountOptions { umask: 0o022, fsname: SOURCE.to_owned(), ..MountOptions::default() };
+        let options = MountOptions { umask: 0o022, fsname: SOURCE.to_owned(), ..MountOptions::default() };
         Setup { cloud: Memory::new(), config, options }
     }
 }
