@@ -332,7 +332,7 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
 /// # Errors
 /// The database's.
 pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
-    let mut stmt = conn.prepare_cached("SELECT value FROM meta WHERE key=?1")?;
+    let mut stmt = conn.prepare_cached("SELECT value FROM mirror_meta WHERE key=?1")?;
     Ok(stmt.query_row([key], |r| r.get(0)).optional()?)
 }
 
@@ -341,7 +341,7 @@ pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
 /// # Errors
 /// The database's.
 pub fn set_meta(conn: &Connection, key: &str, value: &str) -> Result<(), Error> {
-    conn.prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value=?2")?
+    conn.prepare_cached("INSERT INTO mirror_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value=?2")?
         .execute([key, value])?;
     Ok(())
 }

@@ -52,7 +52,7 @@ CREATE TABLE echoes (
     PRIMARY KEY (ino, what)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Numbers below are the root's and those reserved for virtual nodes.
 INSERT INTO sqlite_sequence (name, seq) VALUES ('nodes', 63);
