@@ -85,7 +85,12 @@ impl Fs {
     }
 
     /// Fetches past the cache: the local disk would not take the blocks.
-    pub(super) async fn fetch_past_cache(&self, version: &Version, size: u64, range: Range<u64>) -> Result<Bytes> {
+    pub(super) async fn fetch_past_cache(
+        &self,
+        version: &Version,
+        size: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         let mut stream = self.health.note(self.remote.read(version, size, range.clone()).await)?;
         let mut all = BytesMut::new();
         while let Some(chunk) = stream.next().await {
@@ -119,7 +124,8 @@ impl Fs {
                     waits.push(run.clone());
                     continue;
                 }
-                let next = running.iter().map(|r| r.range.start).filter(|s| *s > at).min().unwrap_or(u64::MAX);
+                let next =
+                    running.iter().map(|r| r.range.start).filter(|s| *s > at).min().unwrap_or(u64::MAX);
                 let end = need.end.min(next).min(at + RUN_MAX);
                 let (tx, progress) = watch::channel(Progress { upto: at, end: None });
                 let run = Arc::new(Run { range: at..end, progress });
@@ -233,14 +239,19 @@ async fn verify(fs: &Arc<Fs>, content: Arc<Content>, version: Version) {
 }
 
 /// A content as a body to send or to hash, read from local state.
-pub(super) fn body_of(fs: &Arc<Fs>, content: &Arc<Content>, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Body {
+pub(super) fn body_of(
+    fs: &Arc<Fs>,
+    content: &Arc<Content>,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
+) -> Body {
     let (fs, content) = (fs.clone(), content.clone());
     let size = content.size();
     let read = move |range: Range<u64>| {
         let (fs, content) = (fs.clone(), content.clone());
         let rt = fs.rt.clone();
         let read = rt.spawn_blocking(move || fs.read_local(&content, range).map_err(std::io::Error::other));
-        Box::pin(async move { read.await.map_err(std::io::Error::other)? }) as futures_util::future::BoxFuture<_>
+        Box::pin(async move { read.await.map_err(std::io::Error::other)? })
+            as futures_util::future::BoxFuture<_>
     };
     Body { size, read: Arc::new(read), progress }
 }

@@ -4,7 +4,7 @@
 //! node's row: writes reach the row when they are journalled (flush, fsync, release, or the syncer's timer). A
 //! file leaves the table with its last [`Held`], once all of it is journalled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{Error, OpenFlags, Result};
-use crate::store::Content;
+use crate::store::{Content, ContentId};
 use crate::types::{Fh, Ino, Timestamp, Version};
 
 /// Inodes whose kernel pages are remembered as good.
@@ -172,6 +172,16 @@ impl Files {
                 Held { file: file.clone(), files: self.clone(), writes: false }
             })
             .collect()
+    }
+
+    /// Staged contents that open files show.
+    pub fn contents(&self) -> HashSet<ContentId> {
+        let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();
+        let shown = files.iter().filter_map(|f| match f.state.lock().as_ref().map(|s| &s.source) {
+            Some(Source::Staged(c)) => Some(c.id()),
+            _ => None,
+        });
+        shown.collect()
     }
 
     pub fn add_handle(&self, file: Held, flags: OpenFlags) -> Fh {

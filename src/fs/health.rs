@@ -13,7 +13,10 @@ pub(super) struct Health {
 impl Health {
     /// What the calls showed; before the first one: offline since the start.
     pub fn state(&self) -> SessionState {
-        self.state.lock().clone().unwrap_or(SessionState::Offline { since: 0, why: "not tried yet".to_owned() })
+        self.state
+            .lock()
+            .clone()
+            .unwrap_or(SessionState::Offline { since: 0, why: "not tried yet".to_owned() })
     }
 
     /// Takes note of a call's outcome and hands it on.
@@ -24,7 +27,9 @@ impl Health {
             Err(e) => match e.class() {
                 Class::Session => SessionState::LoggedOut { why: e.to_string() },
                 Class::Transient if matches!(e, remote::Error::Offline(_)) => offline(state.as_ref(), e),
-                Class::Ambiguous if !matches!(state.as_ref(), Some(SessionState::Online)) => offline(state.as_ref(), e),
+                Class::Ambiguous if !matches!(state.as_ref(), Some(SessionState::Online)) => {
+                    offline(state.as_ref(), e)
+                }
                 _ => return outcome,
             },
         };

@@ -196,7 +196,11 @@ impl Fs {
             Ok(())
         })?;
         for (content, verdict) in self.db().read(|c| self.blocks().check_after_boot(c))? {
-            tracing::warn!(content = content.0, ?verdict, "staged content that was not synced before the machine stopped");
+            tracing::warn!(
+                content = content.0,
+                ?verdict,
+                "staged content that was not synced before the machine stopped"
+            );
         }
         Ok(())
     }
@@ -225,7 +229,8 @@ fn plant_root(db: &Db, remote: &dyn Remote) -> Result<()> {
             updated: epoch,
         };
         let now = Timestamp::now();
-        let root = Node { ino: Ino::ROOT, mtime: now, ..Node::from_row(row, None, String::new(), false, now) };
+        let root =
+            Node { ino: Ino::ROOT, mtime: now, ..Node::from_row(row, None, String::new(), false, now) };
         nodes::insert(tx, &root)?;
         Ok(())
     })?;

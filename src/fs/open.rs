@@ -121,7 +121,8 @@ impl Fs {
         }
         let now = now_ms();
         let dropped = self.db().write(|tx| {
-            let Some(mut node) = nodes::get(tx, file.ino)? else { return Ok(None) };
+            // A file without a name is nobody's once it is closed.
+            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(None) };
             let before = node.content;
             if state.changed {
                 if let Some(c) = &staged {

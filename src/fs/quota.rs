@@ -79,7 +79,9 @@ impl Fs {
         let files = self.db().read(nodes::count).unwrap_or(0);
         let staged = self.blocks().usage().staged;
         match self.quota.usage() {
-            Some(u) => StatFs { total: u.total, free: u.total.saturating_sub(u.used).saturating_sub(staged), files },
+            Some(u) => {
+                StatFs { total: u.total, free: u.total.saturating_sub(u.used).saturating_sub(staged), files }
+            }
             None => StatFs { total: UNKNOWN_TOTAL, free: UNKNOWN_TOTAL, files },
         }
     }

@@ -172,7 +172,8 @@ impl Fs {
     pub(super) fn misses(&self, content: &Arc<Content>, range: Range<u64>) -> Result<Vec<Miss>> {
         let mut out = Vec::new();
         self.collect(content, range, 0, &mut out)?;
-        let missing = out.into_iter().filter_map(|s| if let Segment::Missing(m) = s { Some(m) } else { None });
+        let missing =
+            out.into_iter().filter_map(|s| if let Segment::Missing(m) = s { Some(m) } else { None });
         Ok(missing.collect())
     }
 

@@ -109,7 +109,9 @@ impl Fs {
         }
         let due = self.config.due(now_ms());
         self.db().write(|tx| {
-            let Some(source) = nodes::child(tx, m.from.0, &m.from.1)? else { return Ok(Err(Error::NotFound)) };
+            let Some(source) = nodes::child(tx, m.from.0, &m.from.1)? else {
+                return Ok(Err(Error::NotFound));
+            };
             let target = nodes::child(tx, m.to.0, &m.to.1)?;
             if let Some(refused) = self.refusal(tx, m, &source, target.as_ref())? {
                 return Ok(Err(refused));
@@ -132,8 +134,7 @@ impl Fs {
             source.alias = false;
             source.ctime = Timestamp::now();
             source.moved = is_moved(tx, &source)?;
-            (source.due, source.tries, source.blocked, source.error) =
-                (source.due.max(due), 0, false, None);
+            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, false, None);
             nodes::save(tx, &source)?;
             let now = Timestamp::now();
             nodes::touch(tx, m.from.0, now)?;
@@ -142,7 +143,13 @@ impl Fs {
         })?
     }
 
-    fn refusal(&self, tx: &Tx, m: &Move, source: &Node, target: Option<&Node>) -> store::Result<Option<Error>> {
+    fn refusal(
+        &self,
+        tx: &Tx,
+        m: &Move,
+        source: &Node,
+        target: Option<&Node>,
+    ) -> store::Result<Option<Error>> {
         if !nodes::get(tx, m.to.0)?.is_some_and(|p| p.linked || p.ino == Ino::ROOT) {
             return Ok(Some(Error::NotFound));
         }

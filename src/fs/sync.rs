@@ -79,10 +79,11 @@ impl Fs {
         })?;
         behind.into_iter().for_each(|c| self.sync.note(c));
         let candidates = [retired, &std::mem::take(&mut *self.sync.held.lock())].concat();
+        let open = self.files.contents();
         let held = self.db().write(|tx| {
             let mut held = Vec::new();
             for &id in &candidates {
-                if !self.forget_if_stray(tx, id)? {
+                if open.contains(&id) || !self.forget_if_stray(tx, id)? {
                     held.push(id);
                 }
             }

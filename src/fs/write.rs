@@ -45,7 +45,9 @@ impl Fs {
             Source::Staged(c) => Some((c.id(), state.size)),
             Source::Empty => None,
             Source::Unreadable => {
-                return Err(Error::Io("the file can only be rewritten whole: its layout is unknown".to_owned()));
+                return Err(Error::Io(
+                    "the file can only be rewritten whole: its layout is unknown".to_owned(),
+                ));
             }
             Source::Version(v, cached) => {
                 let size = state.size;

@@ -21,6 +21,8 @@ use crate::fs::{Fs, Kernel};
 
 /// The longest an unmount may take before it is given up: dirty pages are written to local disk only.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Looks at a mount that is busy without a user.
+const BUSY_LOOKS: u32 = 40;
 
 /// Why a mount or unmount failed, and what helps.
 #[derive(Debug, thiserror::Error)]
@@ -163,14 +165,7 @@ impl Mounted {
             return Ok(());
         }
         let point = self.point.clone();
-        let work = tokio::task::spawn_blocking(move || match detach(&point, lazy) {
-            Ok(()) => Ok(()),
-            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
-                let users = proc::users_of(&point);
-                Err(MountError::Busy(point, users))
-            }
-            Err(e) => Err(MountError::Unmount(point, e)),
-        });
+        let work = tokio::task::spawn_blocking(move || detach_patiently(point, lazy));
         let failed = |e: tokio::task::JoinError| MountError::Unmount(self.point.clone(), io::Error::other(e));
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(done) => done.map_err(failed)?,
@@ -182,6 +177,25 @@ impl Mounted {
     fn is_ours(&self) -> bool {
         !*self.ended.borrow() && proc::mounted_at(&self.point).map(|m| m.device) == self.device
     }
+}
+
+/// Unmounts. Files that were closed a moment ago keep the mount busy until the kernel has let go of them, without
+/// anybody to name: that is waited for.
+fn detach_patiently(point: PathBuf, lazy: bool) -> Result<(), MountError> {
+    for _ in 0..BUSY_LOOKS {
+        match detach(&point, lazy) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
+                let users = proc::users_of(&point);
+                if !users.is_empty() {
+                    return Err(MountError::Busy(point, users));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(e) => return Err(MountError::Unmount(point, e)),
+        }
+    }
+    Err(MountError::Busy(point, Vec::new()))
 }
 
 impl Drop for Mounted {

@@ -161,8 +161,7 @@ async fn delta(fs: &Arc<Fs>, seen: &mut Seen) -> Result<()> {
 /// One feed from its checkpoint on; the newest row of it.
 async fn delta_of(fs: &Arc<Fs>, kind: Kind) -> Result<Option<(NodeId, Timestamp)>> {
     let from = fs.db().read(|c| checkpoint(c, kind))?;
-    let mut cursor =
-        from.map(|c| Cursor::since(Timestamp::from_millis(c - OVERLAP_MS))).unwrap_or_default();
+    let mut cursor = from.map(|c| Cursor::since(Timestamp::from_millis(c - OVERLAP_MS))).unwrap_or_default();
     let mut newest: Option<(NodeId, Timestamp)> = None;
     loop {
         let page = fs.health.note(fs.remote.changes(kind, Scope::All, cursor).await)?;

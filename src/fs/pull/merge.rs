@@ -147,7 +147,12 @@ impl<'a> Merge<'a> {
         if row.content != confirmed.content {
             if self.is_echo(&node, &row)? {
                 self.outcome.doubted.push((row.id.clone(), row.kind));
-                row = Row { content: confirmed.content.clone(), size: confirmed.size, modified: confirmed.modified, ..row };
+                row = Row {
+                    content: confirmed.content.clone(),
+                    size: confirmed.size,
+                    modified: confirmed.modified,
+                    ..row
+                };
             } else {
                 return self.new_content(node, &row);
             }
@@ -229,7 +234,9 @@ impl<'a> Merge<'a> {
 
     /// Whether a row shows what one of our own writes replaced or set not long ago.
     fn is_echo(&self, node: &Node, row: &Row) -> Result<bool> {
-        let Some(version) = row.content.as_ref().filter(|_| self.from == From::Feed) else { return Ok(false) };
+        let Some(version) = row.content.as_ref().filter(|_| self.from == From::Feed) else {
+            return Ok(false);
+        };
         nodes::echoed(self.tx, node.ino, &version.object, now_ms() - ECHO_MS)
     }
 }

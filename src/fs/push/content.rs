@@ -133,7 +133,9 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
             match fs.fetch(&miss.content, &miss.version, miss.range).await {
                 Ok(()) => {}
                 Err(crate::fs::Error::Offline) => {
-                    return Err(remote::Error::Offline("the rest of the file is not here yet".to_owned()).into());
+                    return Err(
+                        remote::Error::Offline("the rest of the file is not here yet".to_owned()).into()
+                    );
                 }
                 Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
                 Err(e) => {

@@ -71,8 +71,7 @@ pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
 
 /// Makes the next request. `false`: nothing is left to do.
 async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
-    let (node, intent) =
-        fs.db().read(|c| Ok((nodes::get(c, turn.ino)?, nodes::intent(c, turn.ino)?)))?;
+    let (node, intent) = fs.db().read(|c| Ok((nodes::get(c, turn.ino)?, nodes::intent(c, turn.ino)?)))?;
     let Some(node) = node else { return Ok(false) };
     if let Some((intent, at, looks)) = intent {
         resolve::resolve(fs, &node, intent, at, looks).await?;
@@ -206,7 +205,8 @@ pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<crate::types::Ro
     }
     pull::apply(fs, foreign, pull::From::Fresh)?;
     let now = fs.db().read(|c| nodes::get(c, node.ino))?;
-    let same = now.as_ref().is_some_and(|n| n.name == node.name && n.parent == node.parent && n.id() == node.id());
+    let same =
+        now.as_ref().is_some_and(|n| n.name == node.name && n.parent == node.parent && n.id() == node.id());
     if same {
         return Ok(());
     }
@@ -221,7 +221,9 @@ async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
     match e.class() {
         Class::Transient => {
             let wait = match e {
-                remote::Error::Busy { after } => i64::try_from(after.as_millis()).unwrap_or(BUSY_MAX).min(BUSY_MAX),
+                remote::Error::Busy { after } => {
+                    i64::try_from(after.as_millis()).unwrap_or(BUSY_MAX).min(BUSY_MAX)
+                }
                 _ => backoff(node.tries),
             };
             record(fs, ino, false, &e.to_string(), now + wait)
