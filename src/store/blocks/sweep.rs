@@ -44,6 +44,7 @@ impl Blocks {
             }
             Ok(())
         })?;
+        self.0.slabs.trim()?;
         Ok(swept)
     }
 
