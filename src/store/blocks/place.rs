@@ -75,6 +75,16 @@ impl Alloc {
         alloc
     }
 
+    /// Gives the free pages of a content's own file to the disk.
+    pub(super) fn trim(&self, path: &Path) -> Result<()> {
+        let file = options().open(path)?;
+        if file.metadata()?.len() > self.next * STRIDE {
+            file.set_len(self.next * STRIDE)?;
+        }
+        self.free.iter().for_each(|slot| punch(&file, slot * STRIDE, STRIDE));
+        Ok(())
+    }
+
     pub(super) fn take(&mut self) -> u64 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;

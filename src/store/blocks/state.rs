@@ -235,8 +235,9 @@ impl State {
         let open = self.open.iter().map(|(b, o)| (*b, o.held.clone()));
         let mut blocks: Vec<_> = sealed.chain(open).collect();
         blocks.sort_unstable_by_key(|(b, _)| *b);
-        let all =
-            blocks.iter().flat_map(|(b, set)| set.iter().map(move |r| b * BLOCK + r.start..b * BLOCK + r.end));
+        let all = blocks
+            .iter()
+            .flat_map(|(b, set)| set.iter().map(move |r| b * BLOCK + r.start..b * BLOCK + r.end));
         all.collect()
     }
 }

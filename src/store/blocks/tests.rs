@@ -102,7 +102,10 @@ fn a_cached_content_is_found_and_filled() {
         let tail = size / B * B;
         if tail < size {
             c.fill(tail as u64, &bytes[tail..]).unwrap();
-            assert_eq!(c.read(tail as u64..u64::MAX).unwrap()[0], Piece::Data(tail as u64, bytes[tail..].to_vec().into()));
+            assert_eq!(
+                c.read(tail as u64..u64::MAX).unwrap()[0],
+                Piece::Data(tail as u64, bytes[tail..].to_vec().into())
+            );
         }
         c.fill(0, &bytes).unwrap();
         assert_eq!(c.missing(0..u64::MAX).unwrap(), vec![]);
@@ -176,7 +179,10 @@ fn own_bytes(dir: &std::path::Path) -> u64 {
     let mut sum = 0;
     for d in std::fs::read_dir(dir.join("blocks")).unwrap().map(|e| e.unwrap().path()) {
         if d.is_dir() {
-            sum += std::fs::read_dir(d).unwrap().map(|e| e.unwrap().metadata().unwrap().blocks() * 512).sum::<u64>();
+            sum += std::fs::read_dir(d)
+                .unwrap()
+                .map(|e| e.unwrap().metadata().unwrap().blocks() * 512)
+                .sum::<u64>();
         } else {
             sum += std::fs::metadata(d).unwrap().blocks() * 512;
         }
@@ -208,7 +214,8 @@ fn forgotten_bytes_leave_the_disk_and_open_readers_go_on() {
     // The notes about it go with the next one forgotten.
     let c = staged(&store, b"more").id();
     store.db().write(|tx| store.blocks().forget(tx, c)).unwrap();
-    let doomed: i64 = store.db().read(|c| Ok(c.query_row("SELECT count(*) FROM doomed", [], |r| r.get(0))?)).unwrap();
+    let doomed: i64 =
+        store.db().read(|c| Ok(c.query_row("SELECT count(*) FROM doomed", [], |r| r.get(0))?)).unwrap();
     assert_eq!(doomed, 1);
 }
 
@@ -302,7 +309,10 @@ fn open_blocks_are_bounded() {
     }
     assert_eq!(store.blocks().0.open_blocks.load(Ordering::Relaxed), 16);
     for (at, n) in want {
-        assert_eq!(c.read(at..at + 8).unwrap(), vec![Piece::Data(at, Bytes::copy_from_slice(&n.to_le_bytes()))]);
+        assert_eq!(
+            c.read(at..at + 8).unwrap(),
+            vec![Piece::Data(at, Bytes::copy_from_slice(&n.to_le_bytes()))]
+        );
     }
     c.truncate(0).unwrap();
     assert_eq!(store.blocks().0.open_blocks.load(Ordering::Relaxed), 0);

@@ -115,8 +115,12 @@ impl World {
             Op::Commit | Op::CommitDurable => {
                 c.seal().unwrap();
                 let db = self.store().db();
-                if matches!(op, Op::Commit) { db.write(|tx| c.commit(tx)) } else { db.write_durable(|tx| c.commit(tx)) }
-                    .unwrap();
+                if matches!(op, Op::Commit) {
+                    db.write(|tx| c.commit(tx))
+                } else {
+                    db.write_durable(|tx| c.commit(tx))
+                }
+                .unwrap();
                 self.committed = self.now.clone();
                 self.dirty = false;
                 assert!(!c.is_changed());

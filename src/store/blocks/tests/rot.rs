@@ -67,13 +67,19 @@ fn staged_damage_is_told_and_never_covered_up() {
             let got = c.read(range.clone());
             if spoilt.contains(&block) {
                 let e = got.unwrap_err();
-                assert!(matches!(e, Error::Damaged { content, block: b } if content == c.id() && b == block), "{name}: {e}");
+                assert!(
+                    matches!(e, Error::Damaged { content, block: b } if content == c.id() && b == block),
+                    "{name}: {e}"
+                );
                 assert!(matches!(c.write(range.start + 5, b"x"), Err(Error::Damaged { .. })), "{name}");
                 // Its writer may replace it, whole.
                 c.write(range.start, &bytes[..B]).unwrap();
                 assert_eq!(seen(&c, range, &base).unwrap(), &bytes[..B]);
             } else {
-                assert_eq!(seen(&c, range.clone(), &base).unwrap(), &bytes[range.start as usize..range.end as usize]);
+                assert_eq!(
+                    seen(&c, range.clone(), &base).unwrap(),
+                    &bytes[range.start as usize..range.end as usize]
+                );
             }
         }
     }
@@ -150,7 +156,10 @@ fn after_a_reboot_what_was_not_durable_is_checked() {
     let ids = (good.id(), bad.id());
     let check = |s: &Store| s.db().read(|c| s.blocks().check_after_boot(c)).unwrap();
     assert_eq!(check(&store), vec![]);
-    store.db().write(|tx| Ok(tx.execute_batch("UPDATE contents SET boot = 'x'; UPDATE meta SET boot = 'x'")?)).unwrap();
+    store
+        .db()
+        .write(|tx| Ok(tx.execute_batch("UPDATE contents SET boot = 'x'; UPDATE meta SET boot = 'x'")?))
+        .unwrap();
     drop((good, bad, durable, store));
     let file = files(dir.path()).into_iter().find(|f| f.extension().is_some_and(|e| e == "s")).unwrap();
     change(&file, |b| b[S + 9000..].fill(0));
@@ -161,7 +170,9 @@ fn after_a_reboot_what_was_not_durable_is_checked() {
     assert_eq!(check(&store), vec![(ids.0, Verdict::Intact), (ids.1, Verdict::Damaged(vec![1]))]);
     let swept = store.blocks().sweep().unwrap();
     assert_eq!((swept.removed, swept.quarantined.len()), (0, 1));
-    assert!(!orphan.exists() && std::fs::read(&swept.quarantined[0]).unwrap() == std::fs::read(&file).unwrap());
+    assert!(
+        !orphan.exists() && std::fs::read(&swept.quarantined[0]).unwrap() == std::fs::read(&file).unwrap()
+    );
 }
 
 #[test]
