@@ -10,6 +10,7 @@ mod dir;
 mod error;
 mod schema;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
 
 use std::path::{Path, PathBuf};

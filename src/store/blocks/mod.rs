@@ -19,6 +19,7 @@ mod slot;
 mod state;
 mod sweep;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
