@@ -115,10 +115,10 @@ impl ByteSet {
         self.within(range)
             .map(Some)
             .chain(std::iter::once(None))
-            .filter_map(move |held| {
+            .map(move |held| {
                 let gap = at..held.as_ref().map_or(end, |r| r.start);
                 at = held.map_or(end, |r| r.end);
-                Some(gap)
+                gap
             })
             .filter(|r| r.start < r.end)
     }
@@ -133,6 +133,7 @@ impl FromIterator<Range<u64>> for ByteSet {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

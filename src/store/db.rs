@@ -190,6 +190,8 @@ fn connect(path: &Path, key: &Key) -> Result<Connection> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let hex = Zeroizing::new(hex::encode(key.expose()));
     let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", hex.as_str()));
+    // It would write to stderr; errors come as errors.
+    conn.execute_batch("PRAGMA cipher_log_level = NONE;")?;
     conn.execute_batch(&pragma)?;
     conn.execute_batch(
         "PRAGMA cipher_page_size = 4096;

@@ -11,6 +11,7 @@ mod error;
 pub mod nodes;
 mod schema;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
 
 use std::path::{Path, PathBuf};

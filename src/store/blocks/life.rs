@@ -42,15 +42,15 @@ impl Blocks {
                 [other.id.0],
             )?;
         }
-        let (gone, base, whole, size) = {
+        let (gone, base, whole, size, frozen) = {
             let mut st = content.state.lock();
             if !st.staged || !st.is_clean() {
                 return Err(Error::State("only a sealed and committed staged content is adopted"));
             }
-            st.frozen = true;
+            let frozen = std::mem::replace(&mut st.frozen, true);
             let gone: Vec<u64> =
                 st.map.iter().filter(|(b, e)| !st.is_complete(**b, e)).map(|(b, _)| *b).collect();
-            (gone, st.base, st.map.contains_key(&0), st.size)
+            (gone, st.base, st.map.contains_key(&0), st.size, frozen)
         };
         for block in &gone {
             rows::delete_slot(tx, id, *block)?;
@@ -62,7 +62,7 @@ impl Blocks {
             if committed {
                 content.adopted(version_now, &gone, fill_at);
             } else {
-                content.state.lock().frozen = false;
+                content.state.lock().frozen = frozen;
                 fill_at.into_iter().for_each(|l| shared.slabs.give(l));
             }
         });

@@ -19,6 +19,7 @@ mod slot;
 mod state;
 mod sweep;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -183,14 +184,15 @@ impl Blocks {
         };
         self.0.table.lock().live.insert(content.id, Arc::downgrade(&content));
         let (shared, id, cid) = (self.0.clone(), content.id, content.cid);
-        let weak = Arc::downgrade(&content);
+        let (weak, staged) = (Arc::downgrade(&content), content.is_staged());
         self.0.db.on_end(tx, move |committed| {
             if committed {
                 return;
             }
             // The number may be given again: nobody may find this content under it.
-            let grave = Grave { cid, slots: fill_at.into_iter().collect(), bytes: 0, staged: false };
             shared.table.lock().live.remove(&id);
+            let bytes = shared.touched.lock().remove(&id).map_or(0, |(bytes, _)| bytes);
+            let grave = Grave { cid, slots: fill_at.into_iter().collect(), bytes, staged };
             match weak.upgrade() {
                 Some(c) => *c.grave.lock() = Some(grave),
                 None => shared.bury(grave),

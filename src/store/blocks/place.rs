@@ -75,6 +75,16 @@ impl Alloc {
         alloc
     }
 
+    /// Gives the free pages of a content's own file to the disk.
+    pub(super) fn trim(&self, path: &Path) -> Result<()> {
+        let file = options().open(path)?;
+        if file.metadata()?.len() > self.next * STRIDE {
+            file.set_len(self.next * STRIDE)?;
+        }
+        self.free.iter().for_each(|slot| punch(&file, slot * STRIDE, STRIDE));
+        Ok(())
+    }
+
     pub(super) fn take(&mut self) -> u64 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;
@@ -169,6 +179,7 @@ pub(super) struct Slabs(Vec<Slab>);
 
 struct Slab {
     file: Lazy,
+    stride: u64,
     alloc: Mutex<Alloc>,
 }
 
@@ -178,7 +189,7 @@ impl Slabs {
         let slab = |(n, pages): (usize, &u64)| {
             let mine = used.iter().filter(|l| usize::from(l.place) == n + 1).map(|l| l.slot).collect();
             let file = Lazy::new(dir.join(format!("slab-{pages:02}")));
-            Slab { file, alloc: Mutex::new(Alloc::new(mine)) }
+            Slab { file, stride: pages * PAGE, alloc: Mutex::new(Alloc::new(mine)) }
         };
         Slabs(CLASSES.iter().enumerate().map(slab).collect())
     }
@@ -198,16 +209,34 @@ impl Slabs {
         Ok(Loc { place, slot: self.slab(place)?.alloc.lock().take() })
     }
 
+    /// Gives the pages of free slots to the disk: a crash came before that.
+    pub(super) fn trim(&self) -> Result<()> {
+        for slab in &self.0 {
+            let Some(file) = slab.file.get()? else { continue };
+            let alloc = slab.alloc.lock();
+            let stride = slab.stride;
+            if file.metadata()?.len() > alloc.next * stride {
+                file.set_len(alloc.next * stride)?;
+            }
+            alloc.free.iter().for_each(|slot| punch(&file, slot * stride, stride));
+        }
+        Ok(())
+    }
+
     /// Gives a slot back, and its pages to the disk.
     pub(super) fn give(&self, loc: Loc) {
         let Ok(slab) = self.slab(loc.place) else { return };
         if let Ok(Some(f)) = slab.file.get() {
-            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // Where holes cannot be made, the pages wait for the slot's next use.
-            let _ = rustix::fs::fallocate(&*f, punch, loc.offset(), loc.stride());
+            punch(&f, loc.offset(), loc.stride());
         }
         slab.alloc.lock().give(loc.slot);
     }
+}
+
+fn punch(file: &File, offset: u64, len: u64) {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    // Where holes cannot be made, the pages wait for the slot's next use.
+    let _ = rustix::fs::fallocate(file, flags, offset, len);
 }
 
 /// Where a content's own files are: `s` for staged blocks, `f` for fetched ones.

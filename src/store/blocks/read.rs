@@ -16,7 +16,8 @@ use crate::extent::ByteSet;
 use crate::types::Timestamp;
 
 /// What holes of an uploaded content are read from.
-static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+const _: () = assert!(ZEROS.len() as u64 == BLOCK);
 
 /// How a part of a read is to be answered.
 enum Step {
@@ -114,7 +115,10 @@ impl Content {
             if st.staged {
                 return Err(Error::State("fetched bytes do not belong to a staged content"));
             }
-            if offset % BLOCK != 0 || end > st.size || (end % BLOCK != 0 && end != st.size) {
+            if !offset.is_multiple_of(BLOCK)
+                || end > st.size
+                || (!end.is_multiple_of(BLOCK) && end != st.size)
+            {
                 return Err(Error::State("whole blocks only"));
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::OptionalExtension;
 
 use super::life::footprint;
-use super::place::own_path;
+use super::place::{Alloc, own_path};
 use super::rows::{self, ContentRow};
 use super::slot::{self, Cid};
 use super::{Blocks, Conn, ContentId, Result, Tx};
@@ -44,6 +44,7 @@ impl Blocks {
             }
             Ok(())
         })?;
+        self.0.slabs.trim()?;
         Ok(swept)
     }
 
@@ -68,9 +69,17 @@ impl Blocks {
     }
 
     fn sweep_file(&self, tx: &Tx, cid: &Cid, path: &Path, swept: &mut Swept) -> Result<()> {
-        let sql = "SELECT 1 FROM contents WHERE cid = ?1";
-        let named = tx.prepare_cached(sql)?.query_row([cid], |_| Ok(())).optional()?.is_some();
-        if named || self.0.graves.lock().contains(cid) || !path.exists() {
+        let sql = "SELECT id FROM contents WHERE cid = ?1";
+        let named = tx.prepare_cached(sql)?.query_row([cid], |r| r.get(0)).optional()?.map(ContentId);
+        if let Some(id) = named
+            && self.0.live(id).is_none()
+            && path.extension().is_some_and(|e| e == "s")
+        {
+            // Slots that were replaced before the crash, or never committed.
+            let own = rows::slots(tx, id)?.into_iter().filter(|(_, e)| !e.loc.in_slab());
+            Alloc::new(own.map(|(_, e)| e.loc.slot).collect()).trim(path)?;
+        }
+        if named.is_some() || self.0.graves.lock().contains(cid) || !path.exists() {
             return Ok(());
         }
         if path.extension().is_some_and(|e| e == "s") && self.0.rebooted {

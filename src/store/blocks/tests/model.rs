@@ -185,10 +185,10 @@ impl World {
         let blocks = self.store().blocks().clone();
         let out: Result<()> = self.store().db().write(|tx| {
             c.commit(tx)?;
-            blocks.adopt(tx, c.id(), &version(2)).unwrap_err();
+            blocks.adopt(tx, c.id(), &version(2))?;
             Err(Error::Full)
         });
-        assert!(out.is_err());
+        assert!(out.is_err() && c.is_staged() && c.is_frozen());
         self.store().db().write(|tx| c.commit(tx)).unwrap();
         self.check();
         self.store().db().write(|tx| blocks.adopt(tx, c.id(), &version(2))).unwrap();
