@@ -121,6 +121,15 @@ impl Fs {
 }
 
 pub(super) async fn run(fs: Arc<Fs>) {
+    let sweeping = fs.clone();
+    match tokio::task::spawn_blocking(move || sweeping.blocks().sweep()).await {
+        Ok(Ok(swept)) if !swept.quarantined.is_empty() => {
+            tracing::warn!(files = ?swept.quarantined, "staged blocks that nothing names were put aside");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(e)) => tracing::warn!(error = %e, "sweeping the cache directory failed"),
+        Err(e) => tracing::error!(error = %e, "sweeping the cache directory failed"),
+    }
     loop {
         tokio::time::sleep(EVERY).await;
         let fs = fs.clone();
