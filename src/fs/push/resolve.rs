@@ -11,8 +11,8 @@ use crate::remote::{self, Class};
 use crate::store::nodes::{self, Intent, Node};
 use crate::types::{Kind, NodeId, Row, Status, Timestamp, Version};
 
-/// Time between two looks: replicas lag.
-const BETWEEN: i64 = 2_000;
+/// Units between two looks: replicas lag.
+const BETWEEN: i64 = 2;
 
 /// Resolves a node's intent. `Ok`: it is resolved, go on.
 pub(super) async fn resolve(fs: &Arc<Fs>, node: &Node, intent: Intent, at: i64, looks: u32) -> Step {
@@ -141,12 +141,12 @@ impl Look<'_> {
     /// Nothing was found. The first time, wait and look again; `Ok` once it may be concluded.
     fn in_vain(&self) -> Step {
         let now = now_ms();
-        if self.looks > 0 && now >= self.at + BETWEEN {
+        if self.looks > 0 && now >= self.at + self.fs.config.paced(BETWEEN) {
             return Ok(());
         }
         self.fs.db().write(|tx| {
             nodes::looked(tx, self.node.ino)?;
-            nodes::defer(tx, self.node.ino, now + BETWEEN)
+            nodes::defer(tx, self.node.ino, now + self.fs.config.paced(BETWEEN))
         })?;
         Err(Stop::Wait)
     }

@@ -56,7 +56,7 @@ pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
             Ok(false) | Err(Stop::Wait) => return,
             Err(Stop::Local(e)) => {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
-                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + 5_000);
+                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + fs.config.paced(5));
                 return;
             }
             Err(Stop::Remote(e)) => {
@@ -224,20 +224,20 @@ async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
                 remote::Error::Busy { after } => {
                     i64::try_from(after.as_millis()).unwrap_or(BUSY_MAX).min(BUSY_MAX)
                 }
-                _ => backoff(node.tries),
+                _ => backoff(fs, node.tries),
             };
             record(fs, ino, false, &e.to_string(), now + wait)
         }
-        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + 2_000),
-        Class::Session => put_off(fs, &node, now + 15_000),
+        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + fs.config.paced(2)),
+        Class::Session => put_off(fs, &node, now + fs.config.paced(15)),
         Class::Permanent => match e {
             remote::Error::Exists => {
                 // Somebody was first; the next try finds out who.
-                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
             }
             remote::Error::NotFound => {
                 parent_missing(fs, &node).await;
-                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
             }
             _ => {
                 tracing::error!(%ino, error = %e, "blocked; the file stays readable here");

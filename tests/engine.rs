@@ -1,0 +1,12 @@
+//! The sync engine without a kernel: the filesystem over a cloud in memory, with failures injected.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "engine/content.rs"]
+mod content;
+#[path = "engine/harness.rs"]
+mod harness;
+#[path = "engine/names.rs"]
+mod names;
+#[path = "engine/sends.rs"]
+mod sends;
