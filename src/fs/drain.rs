@@ -117,7 +117,8 @@ impl Fs {
         status.totals.sending == 0
             && status.totals.items as usize <= SHOWN
             && status.queue.iter().all(|i| {
-                i.state == ItemState::Blocked || self.files.is_being_written(crate::types::Ino(i.ino))
+                i.state == ItemState::Blocked
+                    || i.what != "delete" && self.files.is_being_written(crate::types::Ino(i.ino))
             })
     }
 

@@ -130,7 +130,7 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
             return Ok(());
         }
         for miss in missing {
-            match fs.fetch(&miss.content, &miss.version, miss.range).await {
+            match fs.fetch_verified(&miss.content, &miss.version, miss.range).await {
                 Ok(()) => {}
                 Err(crate::fs::Error::Offline) => {
                     return Err(
@@ -146,6 +146,28 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
         }
     }
     Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
+}
+
+/// The server deletes the base when the replace succeeds: what other open files and staged copies still need of
+/// it is fetched before.
+async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step {
+    let Some(content) = fs.db().read(|c| fs.blocks().find(c, base))? else { return Ok(()) };
+    let shown = fs.files.hold_version(base, node.ino, &content);
+    if !shown && !fs.db().read(|c| nodes::lies_beneath(c, content.id(), node.content))? {
+        return Ok(());
+    }
+    match fs.fetch(&content, base, 0..size).await {
+        Ok(()) => Ok(()),
+        Err(crate::fs::Error::Offline) => {
+            Err(remote::Error::Offline("the former content is not here yet".to_owned()).into())
+        }
+        Err(crate::fs::Error::LoggedOut) => Err(remote::Error::SessionLost.into()),
+        Err(e) => {
+            // It cannot be read anyhow; what is saved now matters more.
+            tracing::warn!(error = %e, "the former content, still open elsewhere, could not be kept");
+            Ok(())
+        }
+    }
 }
 
 async fn register(
@@ -209,6 +231,9 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
         // Somebody else's content: it keeps the name, ours goes beside it.
         pull::apply(fs, vec![there], pull::From::Fresh)?;
         return Ok(());
+    }
+    if let Some(base) = &there.content {
+        keep_base(fs, node, base, there.size).await?;
     }
     let with = Replacement {
         base: there.content.clone(),

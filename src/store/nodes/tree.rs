@@ -84,6 +84,12 @@ pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
     Ok(uint(conn.prepare_cached(sql)?.query_row([content.0], |r| r.get(0))?))
 }
 
+/// Whether a staged content other than `but` lies on `content`.
+pub fn lies_beneath(conn: &Connection, content: ContentId, but: Option<ContentId>) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM contents WHERE base=?1 AND id IS NOT ?2)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![content.0, but.map(|b| b.0)], |r| r.get(0))?)
+}
+
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is the root's.
 pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
     let fixed = (node.ino == Ino::ROOT).then(|| int(node.ino.0));
