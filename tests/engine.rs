@@ -4,9 +4,15 @@
 
 #[path = "engine/content.rs"]
 mod content;
+#[path = "engine/faults.rs"]
+mod faults;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "engine/names.rs"]
 mod names;
+#[path = "engine/odd.rs"]
+mod odd;
+#[path = "engine/remote.rs"]
+mod remote;
 #[path = "engine/sends.rs"]
 mod sends;

@@ -133,8 +133,8 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let due = fs.db().read(|c| nodes::due(c, now, ROUND))?;
     let mut tombs = false;
     for node in due {
-        if node.tomb {
-            tombs = true;
+        if node.tomb && !has_intent(fs, &node)? {
+            tombs |= node.is_dirty();
             continue;
         }
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
@@ -162,6 +162,11 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let next = fs.db().read(|c| nodes::next_due(c, now))?;
     let wait = next.map_or(NAP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)));
     Ok(wait.clamp(Duration::from_millis(20), NAP))
+}
+
+/// Whether something was sent for a node whose fate is to be found out first.
+fn has_intent(fs: &Fs, node: &Node) -> super::Result<bool> {
+    Ok(fs.db().read(|c| nodes::intent(c, node.ino))?.is_some())
 }
 
 /// Not before `due`; the node's own changes make it due again.

@@ -47,9 +47,12 @@ pub fn tombs_below(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Erro
     select(conn, "WHERE r_parent=?1 AND tomb=1", [folder.as_str()])
 }
 
-/// Nodes that nothing shows and the server does not know: dropped once nobody has them open.
+/// Nodes that nothing shows and the server does not know, nor may come to know by what was sent: dropped once
+/// nobody has them open.
 pub fn doomed(conn: &Connection) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE linked=0 AND r_id IS NULL", [])
+    let tail =
+        "WHERE linked=0 AND r_id IS NULL AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.ino=nodes.ino)";
+    select(conn, tail, [])
 }
 
 /// Living rows, as last confirmed, that show as `display` in the folder `id`, whoever has that name here.
