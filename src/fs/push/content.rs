@@ -215,9 +215,28 @@ async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored
     }
 }
 
+/// Replicas that show what one of our writes replaced are waited for this many units. Then what the row is known to
+/// hold counts.
+const LAG: i64 = 10;
+
+/// Whether a content is one that our own writes set or replaced within `units`.
+fn is_echo(fs: &Fs, node: &Node, version: Option<&Version>, units: i64) -> crate::fs::Result<bool> {
+    let since = now_ms() - fs.config.paced(units);
+    Ok(fs.db().read(|c| nodes::echoed(c, node.ino, confirm::object_of(version), since))?)
+}
+
+fn wait_for_replicas(fs: &Fs, node: &Node) -> Step {
+    super::put_off(fs, node, now_ms() + fs.config.paced(2))?;
+    Err(Stop::Wait)
+}
+
 async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) -> Step {
     let there = match fs.health.note(fs.remote.stat(Kind::File, &known.id).await) {
         Ok(row) => row,
+        Err(remote::Error::NotFound) if is_echo(fs, node, known.content.as_ref(), pull::ECHO)? => {
+            // Created or written by us not long ago: a replica that has not heard of it.
+            return wait_for_replicas(fs, node);
+        }
         Err(remote::Error::NotFound) => Row { status: Status::Deleted, content: None, ..known.clone() },
         Err(e) => return Err(e.into()),
     };
@@ -227,16 +246,20 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
     if what.version.is_some() && there.content == what.version {
         return Ok(confirm::stored(fs, node.ino, &there, &what)?);
     }
-    if there.content != known.content {
+    let echo = there.content != known.content && is_echo(fs, node, there.content.as_ref(), pull::ECHO)?;
+    if echo && is_echo(fs, node, there.content.as_ref(), LAG)? {
+        return wait_for_replicas(fs, node);
+    }
+    if there.content != known.content && !echo {
         // Somebody else's content: it keeps the name, ours goes beside it.
         pull::apply(fs, vec![there], pull::From::Fresh)?;
         return Ok(());
     }
-    if let Some(base) = &there.content {
-        keep_base(fs, node, base, there.size).await?;
+    if let Some(base) = &known.content {
+        keep_base(fs, node, base, known.size).await?;
     }
     let with = Replacement {
-        base: there.content.clone(),
+        base: known.content.clone(),
         content: what.version.clone(),
         size: what.size,
         modified: what.modified,
