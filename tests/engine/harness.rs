@@ -380,11 +380,13 @@ impl Engine {
 
     /// Waits until the feeds were looked at `n` more times, each look begun from now on.
     pub fn polls(&self, n: u64) {
-        let from = self.fault.calls(Method::Newest);
-        eventually("the feeds are looked at", || {
+        // A look is a probe, a delta, or both; the last one here begins after an earlier one has ended.
+        let calls = || self.fault.calls(Method::Newest) + self.fault.calls(Method::Changes);
+        for _ in 0..n + 2 {
+            let from = calls();
             self.fs().refresh_soon();
-            self.fault.calls(Method::Newest) >= from + 2 * n + 2
-        });
+            eventually("the feeds are looked at", || calls() >= from + 2);
+        }
     }
 
     /// After everything is sent and seen, both sides show the same.

@@ -25,11 +25,13 @@ pub(super) struct Merge<'a> {
     pub from: From,
     pub now: Timestamp,
     pub outcome: Outcome,
+    /// Names that became free.
+    pub freed: Vec<(Ino, String)>,
 }
 
 impl<'a> Merge<'a> {
     pub fn new(fs: &'a Arc<Fs>, tx: &'a Tx<'a>, from: From) -> Self {
-        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default() }
+        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default(), freed: Vec::new() }
     }
 
     /// Merges one row.
@@ -99,6 +101,7 @@ impl<'a> Merge<'a> {
             nodes::defer(self.tx, waiting.ino, 0)?;
         }
         self.outcome.push = true;
+        self.freed.extend(node.parent.map(|p| (p, node.name.clone())));
         self.forget_deleted(node, row)
     }
 
@@ -129,6 +132,7 @@ impl<'a> Merge<'a> {
         }
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+            self.freed.push((parent, node.name.clone()));
         }
         (node.linked, node.moved) = (false, false);
         node.remote = Some(row.clone());

@@ -88,6 +88,7 @@ pub(super) fn apply(fs: &Arc<Fs>, rows: Vec<Row>, from: From) -> Result<()> {
             for row in chunk {
                 merge.row(row)?;
             }
+            merge.give_names_back()?;
             Ok(merge.outcome)
         })?;
         finish(fs, outcome);

@@ -77,7 +77,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         .map_err(local)?;
     if busy || waits || above {
         // Below a deleted folder, that folder's own delete decides.
-        later(now + if above { fs.config.paced(2) } else { 60_000 })?;
+        later(now + if above || busy { fs.config.paced(2) } else { 60_000 })?;
         return Ok(false);
     }
     match (node.kind, node.id()) {
