@@ -111,6 +111,19 @@ fn renaming_an_emptied_or_empty_file_over_another_empties_that() {
 }
 
 #[test]
+fn a_file_that_was_emptied_and_deleted_stays_deleted() {
+    let e = with(&["a", "doc.txt"]);
+    e.truncate("a", 0).unwrap();
+    e.unlink("a").unwrap();
+    e.put("nothing", b"").unwrap();
+    e.rename("nothing", "doc.txt").unwrap();
+    e.unlink("doc.txt").unwrap();
+    e.converged();
+    assert!(e.cloud_tree().is_empty());
+    assert!(!e.sent().contains(&M::Create), "{:?}", e.sent());
+}
+
+#[test]
 fn the_save_of_vim_is_one_replace() {
     let e = with(&["doc.txt"]);
     let id = e.row("doc.txt").id;

@@ -91,7 +91,8 @@ impl<'a> Merge<'a> {
     /// Our delete has arrived; so have those below it.
     fn delete_confirmed(&mut self, mut node: Node, row: &Row) -> Result<()> {
         (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
-        node.moved = false;
+        (node.moved, node.emptied, node.uploaded) = (false, false, None);
+        self.outcome.retired.extend(node.content.take());
         node.remote = Some(row.clone());
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {

@@ -126,6 +126,8 @@ impl Node {
         match (&self.remote, self.tomb) {
             (Some(_), true) => true,
             (None, true) => false,
+            // Gone elsewhere, or with a folder that is: nothing of it is sent any more.
+            (_, false) if !self.linked => false,
             (None, false) => self.ino != Ino::ROOT,
             (Some(_), false) => self.content.is_some() || self.emptied || self.moved,
         }
