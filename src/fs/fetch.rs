@@ -211,6 +211,10 @@ async fn run_to_end(
     }
     let end = outcome.map_err(Failure::from);
     let complete = end.is_ok();
+    if !complete {
+        // Whoever asks from now on begins anew.
+        fs.end_run(&content, &run);
+    }
     progress.send_modify(|p| p.end = Some(end));
     let whole = 0..content.size();
     if complete && run.range != whole && content.missing(whole).is_ok_and(|m| m.is_empty()) {
