@@ -11,7 +11,7 @@ use crate::types::Kind;
 /// Items a status names.
 const SHOWN: usize = 100;
 /// Of longer queues it is not found out whether all of them waits for a person.
-const STUCK_MAX: u64 = 10_000;
+const STUCK_MAX: usize = 10_000;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the background tasks.
@@ -119,10 +119,10 @@ impl Fs {
     /// Whether all that is left waits for a person: blocked items, files that are being written, and what cannot go
     /// before those.
     fn is_stuck(&self, status: &Status) -> bool {
-        if status.totals.sending > 0 || status.totals.items > STUCK_MAX {
+        if status.totals.sending > 0 || status.totals.items > STUCK_MAX as u64 {
             return false;
         }
-        let Ok(mut rest) = self.db().read(|c| nodes::queue(c, STUCK_MAX as usize)) else { return false };
+        let Ok(mut rest) = self.db().read(|c| nodes::queue(c, STUCK_MAX)) else { return false };
         if rest.len() as u64 != status.totals.items {
             return false;
         }

@@ -355,7 +355,7 @@ impl Life {
         let folder = self.dice.of(&folders).unwrap();
         let name = NAMES[self.dice.below(NAMES.len())];
         let taken = rows.iter().any(|(_, r)| r.parent.as_ref() == Some(&folder) && r.name.display() == name);
-        let file = self.dice.of(&rows).map(|(path, row)| (path, row)).filter(|(_, r)| r.kind == Kind::File);
+        let file = self.dice.of(&rows).filter(|(_, r)| r.kind == Kind::File);
         match (self.dice.below(6), file) {
             (0, _) if !taken => {
                 let bytes = self.fresh();

@@ -48,12 +48,10 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
 fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
     if let Some(file) = fs.files.acquire_known(node.ino) {
         let guard = file.state.lock();
-        if let Some(state) = guard.as_ref() {
-            if state.changed {
-                drop(guard);
-                super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
-                return Err(Stop::Wait);
-            }
+        if guard.as_ref().is_some_and(|s| s.changed) {
+            drop(guard);
+            super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
+            return Err(Stop::Wait);
         }
         content.freeze();
     } else {

@@ -154,9 +154,12 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
         drop(running);
         let fs = fs.clone();
         fs.clone().spawn(async move {
-            let _running = fs.push.trashing.lock().await;
+            let running = fs.push.trashing.lock().await;
             trash::push_tombs(&fs).await;
             fs.push.finished.send_modify(|n| *n += 1);
+            drop(running);
+            // What became due meanwhile found this one running and was passed over.
+            fs.push.wake();
         });
     }
     let next = fs.db().read(|c| nodes::next_due(c, now))?;
