@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::emulator::{Config, Emulator, Fault, Settings, TlsConfig};
+use crate::emulator::{AccountSpec, Config, Emulator, Fault, Settings, TlsConfig};
 use crate::units;
 
 /// Serve an Internxt-compatible drive from this machine, for trying things out.
@@ -64,7 +64,7 @@ impl EmulatorArgs {
             tls: self.tls.then_some(TlsConfig { names: self.tls_name }),
             data: self.data,
             knobs: settings,
-            accounts: Vec::new(),
+            accounts: AccountSpec::demo(),
         })
     }
 }

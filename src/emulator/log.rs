@@ -18,6 +18,11 @@ const ROUTES: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
+impl Mark {
+    /// Before everything.
+    pub const START: Mark = Mark(0);
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -151,7 +156,7 @@ mod tests {
         assert_eq!(since.len(), 1);
         assert_eq!((since[0].path.as_str(), since[0].status), ("/shards/x?secret=1", None));
         assert_eq!(log.count_since(mark, "PUT", "/shards/*"), 1);
-        assert_eq!(log.since(Mark(0)).len(), KEPT);
+        assert_eq!(log.since(Mark::START).len(), KEPT);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use faults::{Action, Fault};
 pub use knobs::{Knobs, Settings};
 pub use log::{Entry as LogEntry, Mark, RequestLog};
 pub use network::{Network, V1Shard};
-pub use world::{AccountSpec, AccountSummary, NetAccount, World};
+pub use world::{AccountSpec, AccountSummary, NetAccount, Tier, World};
 
 /// What an emulator is made of.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// The weather at the start.
     pub knobs: Settings,
-    /// The accounts of a new world.
+    /// The accounts of a new world; one that is found in `data` has its own.
     pub accounts: Vec<AccountSpec>,
 }
 
@@ -59,7 +59,7 @@ impl Default for Config {
             tls: None,
             data: None,
             knobs: Settings::default(),
-            accounts: Vec::new(),
+            accounts: AccountSpec::demo(),
         }
     }
 }

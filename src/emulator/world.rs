@@ -12,7 +12,23 @@ pub struct AccountSpec {
     /// Login name.
     pub email: String,
     /// Network quota.
-    pub max_space: u64,
+    pub max_space: Option<u64>,
+}
+/// A plan.
+#[derive(Clone, Copy, Debug)]
+pub enum Tier {
+    /// All of it.
+    Ultimate,
+}
+impl AccountSpec {
+    /// Stub.
+    pub fn new(email: &str, _password: &str, _plan: Tier) -> Self {
+        Self { email: email.to_owned(), max_space: None }
+    }
+    /// Stub.
+    pub fn demo() -> Vec<Self> {
+        vec![Self::new("demo@inxtfs.local", "demo", Tier::Ultimate)]
+    }
 }
 /// What the network knows of an account.
 #[derive(Clone, Debug)]
@@ -51,13 +67,9 @@ impl World {
             user_id: format!("$2a$08${i:053}"),
             bridge_user: a.email,
             bucket: format!("6b023f4716b232cd334c{i:04}"),
-            max_space: a.max_space,
+            max_space: a.max_space.unwrap_or(10 << 30),
         };
-        let mut specs = accounts;
-        if specs.is_empty() {
-            specs.push(AccountSpec { email: "demo@example.com".into(), max_space: 10 << 30 });
-        }
-        let accounts = specs.into_iter().enumerate().map(make).collect();
+        let accounts = accounts.into_iter().enumerate().map(make).collect();
         Arc::new(World { accounts, ahead: Mutex::new(Duration::ZERO) })
     }
     /// Stub.
