@@ -25,7 +25,8 @@ mod world;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +133,9 @@ impl Emulator {
         let service = server::Service::new(shared.clone(), log.clone(), scheme);
         let accept = tokio::spawn(server::accept(listener, tls.map(|t| t.acceptor), service, stop.clone()));
         let accept = Some(accept);
+        if config.data.is_some() {
+            tokio::spawn(save_now_and_then(Arc::downgrade(&shared.network)));
+        }
         Ok(Emulator { address, shared, log, scheme, ca, stop, accept, data: config.data })
     }
 
@@ -180,6 +184,7 @@ impl Emulator {
     /// Ends the connections, after a moment for requests that are being answered, and saves.
     pub async fn shutdown(mut self) -> io::Result<()> {
         self.stop.cancel();
+        self.shared.hub.close();
         if let Some(accept) = self.accept.take() {
             accept.await.map_err(io::Error::other)?;
         }
@@ -194,5 +199,25 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.shared.hub.close();
+    }
+}
+
+/// How much of the network's state a crash of the emulator may cost.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+async fn save_now_and_then(network: Weak<Network>) {
+    let mut pause = SAVE_EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(network) = network.upgrade() else { return };
+        let began = Instant::now();
+        match tokio::task::spawn_blocking(move || network.save_changes()).await {
+            Ok(Err(error)) => {
+                tracing::error!("cannot save the emulated network: {error}; it goes on in memory")
+            }
+            // A large state must not be written all the time.
+            _ => pause = SAVE_EVERY.max(began.elapsed() * 10),
+        }
     }
 }

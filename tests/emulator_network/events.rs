@@ -78,6 +78,15 @@ async fn a_listener_is_asked_whether_it_is_there_and_who_it_is() {
 }
 
 #[tokio::test]
+async fn listeners_are_hung_up_on_when_the_server_stops() {
+    let rig = start();
+    let (mut socket, _) = connect(&rig.emulator).await;
+    rig.emulator.shutdown().await.unwrap();
+    let end = async { while socket.next().await.is_some_and(|message| message.is_ok()) {} };
+    tokio::time::timeout(PATIENCE, end).await.unwrap();
+}
+
+#[tokio::test]
 async fn polling_is_not_spoken() {
     let rig = start();
     let ask = async |query: &str| {

@@ -10,6 +10,7 @@ mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub struct Network {
     objects: Objects,
     state: Mutex<State>,
     limiter: Limiter,
+    changed: AtomicBool,
+    saving: Mutex<()>,
     dir: PathBuf,
     /// The directory is ours alone, and goes with us.
     temporary: bool,
@@ -85,6 +88,8 @@ impl Network {
             objects: Objects { store, secret: saved.secret },
             state: Mutex::new(saved.state),
             limiter: Limiter::default(),
+            changed: AtomicBool::new(true),
+            saving: Mutex::default(),
             dir,
             temporary,
         }))
@@ -95,11 +100,23 @@ impl Network {
         if self.temporary {
             return Ok(());
         }
+        let _one_at_a_time = self.saving.lock();
+        self.changed.store(false, Ordering::Release);
         let state = self.state.lock().clone();
-        let saved =
-            Saved { secret: self.objects.secret.clone(), state, catalogue: self.objects.store.catalogue() };
+        let secret = self.objects.secret.clone();
+        let saved = Saved { secret, state, catalogue: self.objects.store.catalogue() };
         let bytes = serde_json::to_vec(&saved).map_err(io::Error::other)?;
-        write_atomically(&self.dir.join("network.json"), &bytes)
+        write_atomically(&self.dir.join("network.json"), &bytes).inspect_err(|_| self.touch())
+    }
+
+    /// [`Network::save`] where something changed since.
+    pub(super) fn save_changes(&self) -> io::Result<()> {
+        if self.changed.load(Ordering::Acquire) { self.save() } else { Ok(()) }
+    }
+
+    /// Something changed.
+    pub(super) fn touch(&self) {
+        self.changed.store(true, Ordering::Release);
     }
 
     /// Where files of this emulator are.
@@ -152,6 +169,8 @@ impl Network {
             state.count(&owner, entry.size);
         }
         state.insert(id.clone(), entry);
+        drop(state);
+        self.touch();
         Ok(id)
     }
 
@@ -176,6 +195,7 @@ impl Network {
             entry
         };
         entry.shards.iter().for_each(|shard| self.objects.store.remove(&shard.uuid));
+        self.touch();
         true
     }
 }
