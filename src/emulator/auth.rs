@@ -202,27 +202,32 @@ fn new_token(account: &Account, now: i64, life: i64, platform: Option<&str>) -> 
     secret::sign(&claims, TOKEN_SECRET)
 }
 
-/// Finds the account of the bearer token, or refuses: bad signature, expired, logged out, legacy,
-/// or older than the password.
+/// A fresh token, as a login through the web application gives it.
+pub(crate) fn issue(world: &Inner, account: &Account, life: std::time::Duration) -> String {
+    new_token(account, world.now() / 1_000_000, seconds(life), None)
+}
+
+/// Finds the account of the bearer token, or refuses.
 pub(crate) fn authenticate(ctx: &mut Ctx) -> Result<(), Answer> {
     let token = ctx.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let claims = token.and_then(|token| secret::verify(token, TOKEN_SECRET)).ok_or_else(unauthorized)?;
-    let (me, uuid) = {
-        let world = ctx.world();
-        let jti = claims["jti"].as_str().ok_or_else(unauthorized)?;
-        let (issued, expiry) = (claims["iat"].as_i64().unwrap_or(0), claims["exp"].as_i64().unwrap_or(0));
-        let account = claims["payload"]["uuid"].as_str().and_then(|uuid| world.account_by_uuid(uuid));
-        let account = account.ok_or_else(unauthorized)?;
-        let stale = account.password_changed.is_some_and(|changed| issued < changed / 1_000_000);
-        if world.now() / 1_000_000 >= expiry || world.blacklist.contains_key(jti) || stale {
-            return Err(unauthorized());
-        }
-        (account.index, account.uuid.to_string())
-    };
-    ctx.me = me;
+    let (me, claims) = token.and_then(|token| holder(&ctx.world(), token)).ok_or_else(unauthorized)?;
+    let uuid = ctx.world().account(me).uuid.to_string();
     ctx.me_uuid = uuid;
+    ctx.me = me;
     ctx.claims = claims;
     Ok(())
+}
+
+/// The account and claims of a token that is good: not forged, expired, logged out, of the legacy
+/// kind, or older than the password.
+pub(crate) fn holder(world: &Inner, token: &str) -> Option<(u32, Value)> {
+    let claims = secret::verify(token, TOKEN_SECRET)?;
+    let (issued, expiry) = (claims["iat"].as_i64()?, claims["exp"].as_i64()?);
+    let account = world.account_by_uuid(claims["payload"]["uuid"].as_str()?)?;
+    let logged_out = world.blacklist.contains_key(claims["jti"].as_str()?);
+    let stale = account.password_changed.is_some_and(|changed| issued < changed / 1_000_000);
+    let live = world.now() / 1_000_000 < expiry && !logged_out && !stale;
+    live.then_some((account.index, claims))
 }
 
 /// `GET /users/refresh`.

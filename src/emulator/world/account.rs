@@ -277,7 +277,7 @@ impl fmt::Debug for NetAccount {
 }
 
 /// An account with all a test needs to log in and to check what it finds.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub struct AccountSummary {
     /// Login name.
     pub email: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::rows::Status;
-use super::{Inner, PURGE_DELAY, micros};
+use super::{Inner, micros};
 
 /// A deleted folder whose children are to follow.
 #[derive(Debug)]
@@ -14,10 +14,9 @@ pub(super) struct Cascade {
     folder: Uuid,
 }
 
-/// An object of a deleted row, to be removed from the network.
+/// An object of a deleted row, to be removed from the network by the background worker.
 #[derive(Debug)]
 pub(super) struct Purge {
-    due: i64,
     pub bucket: String,
     pub object: String,
 }
@@ -34,8 +33,7 @@ impl Inner {
         row.removed = Some(now);
         row.updated = now;
         if let Some(object) = &row.object {
-            let due = now + micros(PURGE_DELAY);
-            self.purges.push_back(Purge { due, bucket: row.bucket.clone(), object: object.clone() });
+            self.purges.push(Purge { bucket: row.bucket.clone(), object: object.clone() });
         }
         self.put_file(row);
     }
@@ -113,14 +111,9 @@ impl Inner {
     /// Does what is due and returns the objects to remove from the network, as (bucket, object).
     pub(crate) fn decay(&mut self) -> Vec<(String, String)> {
         self.cascade_due();
-        let now = self.now();
-        let mut purged = Vec::new();
-        while self.purges.front().is_some_and(|purge| purge.due <= now) {
-            purged.extend(self.purges.pop_front().map(|purge| (purge.bucket, purge.object)));
-        }
-        let expired = now / 1_000_000;
+        let expired = self.now() / 1_000_000;
         self.blacklist.retain(|_, expiry| *expiry > expired);
-        purged
+        std::mem::take(&mut self.purges).into_iter().map(|purge| (purge.bucket, purge.object)).collect()
     }
 
     /// How long until something could be due.

@@ -25,9 +25,6 @@ pub use account::{AccountSpec, AccountSummary, NetAccount, Tier};
 use rows::{FileRow, FolderRow, Row, Status, VersionRow};
 use table::{Change, Replicated, Tables};
 
-/// How long the background worker of the service takes to purge the object of a deleted file.
-const PURGE_DELAY: Duration = Duration::from_secs(2);
-
 /// All the state behind the drive API. One lock; no request holds it over an await.
 #[derive(Debug)]
 pub struct World {
@@ -56,7 +53,7 @@ pub(crate) struct Inner {
     check_window: Duration,
     cascade_delay: Duration,
     cascades: VecDeque<decay::Cascade>,
-    purges: VecDeque<decay::Purge>,
+    purges: Vec<decay::Purge>,
     dirty: bool,
 }
 
@@ -114,6 +111,19 @@ impl World {
     pub fn bucket_owner(&self, bucket: &str) -> Option<String> {
         let inner = self.inner.lock();
         inner.accounts.iter().find(|account| account.bucket == bucket).map(|account| account.uuid.to_string())
+    }
+
+    /// A token for an account without a login, for tests.
+    pub fn issue_token(&self, email: &str, life: Duration) -> Option<String> {
+        let inner = self.inner.lock();
+        inner.account_by_email(email).map(|account| crate::emulator::auth::issue(&inner, account, life))
+    }
+
+    /// The account a token of the drive API is good for.
+    pub fn account_of_token(&self, token: &str) -> Option<String> {
+        let inner = self.inner.lock();
+        let (index, _) = crate::emulator::auth::holder(&inner, token)?;
+        Some(inner.account(index).uuid.to_string())
     }
 
     /// All accounts with their secrets, for tests and the line `inxtfs emulator` prints.
@@ -188,7 +198,7 @@ impl Inner {
             check_window: Duration::ZERO,
             cascade_delay: Duration::ZERO,
             cascades: VecDeque::new(),
-            purges: VecDeque::new(),
+            purges: Vec::new(),
             dirty: false,
         }
     }
