@@ -9,16 +9,20 @@
 //! notifications at `/socket.io/`. In front of them stands the weather: latency, bandwidth and
 //! [faults](Fault), and a [log](RequestLog) of every request.
 
+mod auth;
 mod body;
 mod drive;
+mod errors;
 mod events;
 mod faults;
 mod knobs;
 mod log;
 mod network;
 mod objects;
+mod secret;
 mod server;
 mod tls;
+mod validation;
 mod wire;
 mod world;
 

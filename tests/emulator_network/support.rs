@@ -141,5 +141,5 @@ pub fn pattern(len: usize) -> Vec<u8> {
 /// Logs in as a client does, and gives back the token.
 pub async fn token_of(rig: &Rig) -> String {
     rig.client.get(format!("{}/drive/health", rig.emulator.gateway())).send().await.unwrap();
-    format!("token-{}", rig.account.uuid)
+    rig.emulator.shared().world.issue_token(&rig.account.bridge_user, PATIENCE * 60).unwrap()
 }
