@@ -35,7 +35,7 @@ async fn a_listener_hears_of_its_account_only() {
     let rig = start();
     let (mut socket, hello) = connect(&rig.emulator).await;
     assert_eq!((&hello["pingInterval"], &hello["upgrades"]), (&json!(25_000), &json!([])));
-    let token = token_of(&rig).await;
+    let token = token_of(&rig);
     say(&mut socket, &format!("40{}", json!({ "token": token }))).await;
     assert!(next(&mut socket).await.starts_with("40{\"sid\":"));
 
