@@ -19,6 +19,7 @@ mod knobs;
 mod log;
 mod network;
 mod objects;
+mod sample;
 mod secret;
 mod server;
 mod tls;
@@ -107,6 +108,7 @@ pub struct Emulator {
     shared: Arc<Shared>,
     log: Arc<RequestLog>,
     scheme: &'static str,
+    drive: axum::Router,
     ca: Option<PathBuf>,
     stop: CancellationToken,
     accept: Option<JoinHandle<()>>,
@@ -135,12 +137,13 @@ impl Emulator {
         let stop = CancellationToken::new();
         let ca = tls.as_ref().map(|identity| identity.ca_file.clone());
         let service = server::Service::new(shared.clone(), log.clone(), scheme);
+        let drive = service.drive.clone();
         let accept = tokio::spawn(server::accept(listener, tls.map(|t| t.acceptor), service, stop.clone()));
         let accept = Some(accept);
         if config.data.is_some() {
             tokio::spawn(save_now_and_then(Arc::downgrade(&shared.network)));
         }
-        Ok(Emulator { address, shared, log, scheme, ca, stop, accept, data: config.data })
+        Ok(Emulator { address, shared, log, scheme, drive, ca, stop, accept, data: config.data })
     }
 
     /// The base of everything, such as `http://127.0.0.1:40123`.
@@ -177,6 +180,11 @@ impl Emulator {
     #[must_use]
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Puts some folders and files into the first account, if they are not there.
+    pub async fn add_samples(&self) -> io::Result<()> {
+        sample::fill(&self.shared, self.drive.clone()).await
     }
 
     /// What has been asked so far.

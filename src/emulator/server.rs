@@ -138,7 +138,7 @@ where
 pub(super) struct Service {
     shared: Arc<Shared>,
     log: Arc<RequestLog>,
-    drive: Router,
+    pub(super) drive: Router,
     scheme: &'static str,
 }
 

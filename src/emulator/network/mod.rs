@@ -145,21 +145,39 @@ impl Network {
         self.state.lock().entry(bucket, object).filter(|entry| entry.complete).map(|entry| entry.size)
     }
 
+    /// Puts ciphertext into a bucket as a finished upload would; its id.
+    pub(super) fn add_object(
+        &self,
+        bucket: &str,
+        index: &str,
+        hash: &str,
+        bytes: Vec<u8>,
+    ) -> io::Result<String> {
+        let (uuid, size) = (uuid::Uuid::new_v4().to_string(), bytes.len() as u64);
+        self.objects.store.put_bytes(&uuid, bytes.into(), millis(self.world.now()))?;
+        let hash = hash.to_owned();
+        let shard = Shard { index: 0, size, hash, uuid, parity: false, missing_url: 0 };
+        Ok(self.add_entry(bucket, index, 2, vec![shard]))
+    }
+
     /// Puts a file in the old layout into a bucket, as accounts of former years have them; its id.
     pub fn add_v1_object(&self, bucket: &str, index: &str, shards: &[V1Shard]) -> io::Result<String> {
+        let rows = shards.iter().enumerate().map(|(n, shard)| self.keep_v1(n, shard));
+        Ok(self.add_entry(bucket, index, 1, rows.collect::<io::Result<_>>()?))
+    }
+
+    fn add_entry(&self, bucket: &str, index: &str, version: u8, shards: Vec<Shard>) -> String {
         let now = self.world.now();
         let id = object_id(now);
-        let rows = shards.iter().enumerate().map(|(n, shard)| self.keep_v1(n, shard));
-        let rows: Vec<Shard> = rows.collect::<io::Result<_>>()?;
         let entry = Entry {
             bucket: bucket.to_owned(),
             index: index.to_owned(),
-            size: rows.iter().filter(|shard| !shard.parity).map(|shard| shard.size).sum(),
+            size: shards.iter().filter(|shard| !shard.parity).map(|shard| shard.size).sum(),
             created: millis(now),
             filename: uuid::Uuid::new_v4().to_string(),
-            version: 1,
-            frame: Some(object_id(now)),
-            shards: rows,
+            version,
+            frame: (version == 1).then(|| object_id(now)),
+            shards,
             hmac: None,
             complete: true,
         };
@@ -171,7 +189,7 @@ impl Network {
         state.insert(id.clone(), entry);
         drop(state);
         self.touch();
-        Ok(id)
+        id
     }
 
     fn keep_v1(&self, n: usize, shard: &V1Shard) -> io::Result<Shard> {
