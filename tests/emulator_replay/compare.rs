@@ -91,7 +91,7 @@ fn is_date(text: &str) -> bool {
 }
 
 /// Values made by chance, by the clock, or from the account's secrets.
-const OPAQUE: [&str; 20] = [
+const OPAQUE: [&str; 21] = [
     "name",
     "sKey",
     "userId",
@@ -111,6 +111,7 @@ const OPAQUE: [&str; 20] = [
     "root_folder_id",
     "tierId",
     "url",
+    "urls",
     "filename",
 ];
 
@@ -194,8 +195,6 @@ fn compare(
 }
 
 fn differing_text(recorded: &str, live: &str, names: &Names) -> Option<String> {
-    let clock =
-        is_date(recorded) && is_date(live) && recorded.starts_with("202") && !recorded.ends_with(":00.000Z");
     let translated = names.translate(recorded);
     let fits = if recorded.starts_with("2026") || recorded.starts_with("2027") {
         is_date(live)
@@ -204,5 +203,5 @@ fn differing_text(recorded: &str, live: &str, names: &Names) -> Option<String> {
     } else {
         translated == live || (is_id(recorded) && names.live(recorded).is_none() && is_id(live))
     };
-    (!fits && !clock).then(|| format!("{translated:?} was recorded, {live:?} came"))
+    (!fits).then(|| format!("{translated:?} was recorded, {live:?} came"))
 }

@@ -62,8 +62,8 @@ const ACCOUNTS: [(&str, &str, &str, &str); 5] = [
 
 /// Who asked, where it was not `test`. The recordings show no tokens.
 const ASKED_BY: &[(usize, &str)] = &[
-    (38, "other"),
-    (39, "other"),
+    (38, "leaving"),
+    (39, "leaving"),
     (66, "other"),
     (105, "other"),
     (113, "other"),
@@ -88,6 +88,10 @@ const ASKED_BY: &[(usize, &str)] = &[
     (398, "small"),
     (431, "small"),
 ];
+
+/// The one network call of a user that does not exist, and the one upload with a forged link.
+const NOBODY: usize = 331;
+const FORGED: usize = 360;
 
 fn email(account: &str) -> String {
     format!("{account}@internxt.local")
@@ -114,6 +118,7 @@ impl Player {
             names.learn(uuid, &summary.uuid);
             tokens.insert(name, world.issue_token(&email(name), 3 * DAY).unwrap());
         }
+        tokens.insert("leaving", world.issue_token(&email("other"), 3 * DAY).unwrap());
         Self {
             emulator,
             names,
@@ -146,6 +151,20 @@ impl Player {
         response.json().await.unwrap_or_default()
     }
 
+    /// Starts an upload that was not recorded, as the one of a recorded shard.
+    pub async fn start_upload(&mut self, shard: &str, size: u64) {
+        let account = self.network_account("test");
+        let path = format!("/network/v2/buckets/{}/files/start?multiparts=1", account.bucket);
+        let request = self.client.post(format!("{}{path}", self.emulator.gateway()));
+        let password = hex::encode(Sha256::digest(account.user_id.as_bytes()));
+        let request = request.basic_auth(&account.bridge_user, Some(password));
+        let body = json!({ "uploads": [{ "index": 0, "size": size }] });
+        let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+        let upload = &answer["uploads"][0];
+        self.names.learn(shard, upload["uuid"].as_str().unwrap());
+        self.links.insert((shard.to_owned(), true), upload["url"].as_str().unwrap().to_owned());
+    }
+
     fn account(&self, index: usize) -> &'static str {
         ASKED_BY.iter().find(|(at, _)| *at == index).map_or("test", |(_, account)| account)
     }
@@ -162,7 +181,8 @@ impl Player {
                 let account = self.network_account(account);
                 let password = hex::encode(Sha256::digest(account.user_id.as_bytes()));
                 let password = if case == "net bad pw" { "wrong" } else { &password };
-                format!("Basic {}", STANDARD.encode(format!("{}:{password}", account.bridge_user)))
+                let user = if index == NOBODY { "nobody" } else { &account.bridge_user };
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
             }
             _ => match case {
                 "bad token" => "Bearer bad".to_owned(),
@@ -212,7 +232,9 @@ impl Player {
         if self.service(index) == "s3" {
             let shard = shard_of(path).to_owned();
             let put = self.exchanges[index]["method"] == "PUT";
-            return self.links.get(&(shard, put)).cloned().unwrap_or_default();
+            let link = self.links.get(&(shard, put)).cloned().unwrap_or_default();
+            let forged = index == FORGED;
+            return if forged { link.replace("X-Amz-Signature=", "X-Amz-Signature=0") } else { link };
         }
         format!("{}{}", self.emulator.gateway(), self.names.translate(path))
     }

@@ -24,7 +24,10 @@ pub async fn before(player: &mut Player, index: usize) {
     if player.service(index) == "drive" && exchange["status"].as_u64() != Some(404) {
         furnish(player, index).await;
     }
-    if RACES.iter().any(|(from, _)| *from == index) {
+    if let Some((from, to)) = RACES.iter().find(|(from, _)| *from == index) {
+        for index in *from..=*to {
+            furnish(player, index).await;
+        }
         player.emulator.shared().knobs.set_replica_lag(Duration::from_secs(3600));
     }
     match index {
@@ -33,7 +36,15 @@ pub async fn before(player: &mut Player, index: usize) {
             let body = json!({ "plainName": "race", "parentFolderUuid": folder });
             player.ask(Method::POST, "/folders", &body).await;
         }
+        40 => first_session(player).await,
         BLOCKED => fail_logins(player, 9).await,
+        371 => player.start_upload("e278c1af-ad73-4ee5-a2c8-64b8783cc535", 5).await,
+        434 => {
+            let knobs = player.emulator.shared().knobs.clone();
+            knobs.set_url_life(Duration::from_secs(1));
+            player.start_upload("56ba46c3-a778-4248-abbb-dca35fce21f5", 5).await;
+            player.emulator.shared().world.advance(Duration::from_secs(5));
+        }
         _ => {}
     }
 }
@@ -42,6 +53,19 @@ pub fn after(player: &Player, index: usize) {
     if RACES.iter().any(|(_, to)| *to == index) {
         player.emulator.shared().knobs.set_replica_lag(Duration::ZERO);
     }
+}
+
+/// What was left of the first session: one large file, and nothing else.
+async fn first_session(player: &Player) {
+    let moved = player.names.live("6e468d64-21b5-4dbc-88d0-51c4173b3765").unwrap();
+    player.ask(Method::DELETE, &format!("/files/{moved}"), &json!({})).await;
+    let folder = player.names.live("745a13af-75e0-4fbd-8386-b9a12eb790a1").unwrap();
+    let body = json!({
+        "plainName": "m120", "type": "bin", "folderUuid": folder, "size": 125_829_120,
+        "fileId": "aaaaaaaaaaaaaaaaaaaaaaaa", "encryptVersion": "03-aes",
+        "bucket": player.network_account("test").bucket,
+    });
+    player.ask(Method::POST, "/files", &body).await;
 }
 
 async fn fail_logins(player: &Player, count: usize) {
