@@ -285,7 +285,7 @@ impl Player {
         if recorded.as_str().is_none_or(|text| !text.starts_with('<') || text.starts_with("<?xml")) {
             found.extend(differences(recorded, &live, mode, &self.names));
         }
-        if (200..300).contains(&status) {
+        if (200..300).contains(&status) && mode == Mode::Values {
             self.names.capture(recorded, &live);
             self.capture_links(recorded, &live);
         }
