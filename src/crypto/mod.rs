@@ -1,1 +1,4 @@
 //! Keys, ciphers, hashes, sealing.
+
+pub mod backup_key;
+pub mod seal;
