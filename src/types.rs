@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::RemoteName;
+
 /// Our number for a node: stable over remounts, never reused. The root is [`Ino::ROOT`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -68,6 +70,47 @@ pub enum Kind {
     File,
     /// A folder.
     Folder,
+}
+
+/// The truth about a row; nothing but this decides whether it lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// Lives, though an ancestor may not.
+    Exists,
+    /// In the trash itself; the children of a trashed folder stay [`Status::Exists`].
+    Trashed,
+    /// Gone for good.
+    Deleted,
+}
+
+/// A node as the service reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its identity.
+    pub id: NodeId,
+    /// Its folder; `None` for a root.
+    pub parent: Option<NodeId>,
+    /// File or folder.
+    pub kind: Kind,
+    /// Its name, untrusted: see [`names::is_showable`](crate::names::is_showable).
+    pub name: RemoteName,
+    /// Whether it lives.
+    pub status: Status,
+    /// Where a file's objects are; `None` for folders.
+    pub bucket: Option<String>,
+    /// A file's content; `None` exactly if it is empty (or a folder).
+    pub content: Option<Version>,
+    /// Bytes of a file; 0 for folders.
+    pub size: u64,
+    /// Whether this program can read the content (`encryptVersion` is known).
+    pub readable: bool,
+    /// As the creating client set it, to the millisecond.
+    pub created: Timestamp,
+    /// As the last writer of the content set it, to the millisecond.
+    pub modified: Timestamp,
+    /// When the service last changed the row; the feeds' order. **Stale in the answers to
+    /// a replace or a move**: never a checkpoint.
+    pub updated: Timestamp,
 }
 
 /// An instant, to the nanosecond, years 0001 to 9999. The service keeps milliseconds.

@@ -10,9 +10,6 @@ use crate::api::Gateway;
 use crate::control::client::Client;
 use crate::control::place;
 
-/// Internxt's own.
-pub const OFFICIAL: &str = "https://gateway.internxt.com";
-
 /// The global options, resolved when they are needed.
 pub struct Context {
     gateway: Option<String>,
@@ -43,7 +40,7 @@ impl Context {
         let file = self.config_dir()?.join("gateway");
         match std::fs::read_to_string(&file) {
             Ok(url) => Ok(url.trim().to_owned()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(OFFICIAL.to_owned()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Gateway::DEFAULT.to_owned()),
             Err(e) => Err(e).with_context(|| format!("reading {}", file.display())),
         }
     }
@@ -59,7 +56,7 @@ impl Context {
     pub fn remember_gateway(&self) -> anyhow::Result<()> {
         let file = self.config_dir()?.join("gateway");
         let url = self.gateway_url()?;
-        if url == OFFICIAL {
+        if url == Gateway::DEFAULT {
             return self.forget_gateway();
         }
         std::fs::write(&file, url + "\n").with_context(|| format!("writing {}", file.display()))

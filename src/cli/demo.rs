@@ -39,14 +39,14 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let (emulator, plan) = rt.block_on(prepare(&scratch, mountpoint))?;
     // What is not sent by the end goes with the emulator it was meant for.
     let ended = serve::serve(&plan, ctx, &mut |ready| invite(&ready.mountpoint));
-    rt.block_on(emulator.shutdown());
+    rt.block_on(emulator.shutdown())?;
     ended?;
     ctx.say("The demo has ended; nothing is left of it.");
     Ok(Exit::Ok)
 }
 
 async fn prepare(scratch: &Scratch, mountpoint: PathBuf) -> anyhow::Result<(Emulator, Plan)> {
-    let emulator = Emulator::start(emulator::Config::default()).await.context("starting the emulator")?;
+    let emulator = Emulator::start(emulator::Config::default()).context("starting the emulator")?;
     let gateway = Gateway::parse(&emulator.gateway())
         .map_err(|e| Exit::Other.because(format!("the emulator's address: {e}")))?;
     let config = scratch.0.join("config");

@@ -177,14 +177,20 @@ fn of_remote(error: &remote::Error) -> Option<Exit> {
 }
 
 fn of_store(error: &store::Error) -> Option<Exit> {
+    use store::Error as E;
     match error {
-        store::Error::InUse => Some(Exit::Cache),
+        E::InUse { .. } | E::ForeignAccount(_) | E::TooNew { .. } | E::Damaged { .. } => Some(Exit::Cache),
+        _ => None,
     }
 }
 
 fn of_mount(error: &fuse::MountError) -> Option<Exit> {
+    use fuse::MountError as E;
     match error {
-        fuse::MountError::NoFuse => Some(Exit::Fuse),
+        E::NoDevice | E::DeviceDenied | E::NoHelper | E::AllowOther => Some(Exit::Fuse),
+        E::Busy(..) => Some(Exit::Busy),
+        E::Slow(_) | E::Unmount(..) => None,
+        _ => Some(Exit::Mountpoint),
     }
 }
 

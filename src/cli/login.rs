@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::{account, term};
-use crate::crypto::backup_key;
+use crate::crypto::{Mnemonic, parse_backup_key};
 use crate::remote::session::{self, Login};
 
 /// Far above any password or backup key.
@@ -103,12 +103,12 @@ fn ask_totp() -> anyhow::Result<String> {
     Ok(term::ask("Two-factor code: ")?.unwrap_or_default().replace(' ', ""))
 }
 
-fn read_backup_key(file: &Path) -> anyhow::Result<crate::crypto::backup_key::Mnemonic> {
+fn read_backup_key(file: &Path) -> anyhow::Result<Mnemonic> {
     let mut text = Zeroizing::new(String::new());
     std::fs::File::open(file)
         .and_then(|f| f.take(INPUT_MAX).read_to_string(&mut text))
         .with_context(|| format!("reading {}", file.display()))?;
-    backup_key::read(&text)
+    parse_backup_key(&text)
         .map_err(|e| Exit::WrongCredentials.because(format!("{} is no backup key: {e}", file.display())))
 }
 

@@ -37,7 +37,7 @@ pub struct Args {
     gid: Option<u32>,
     /// Permission bits to take away, in octal [default: 077; 022 with --allow-other].
     #[arg(long, value_parser = octal)]
-    umask: Option<u32>,
+    umask: Option<u16>,
     /// Let other users in. Needs `user_allow_other` in /etc/fuse.conf unless you are root.
     #[arg(long)]
     allow_other: bool,
@@ -57,13 +57,13 @@ pub struct Args {
     /// How often to look for changes made elsewhere.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     poll_interval: Duration,
-    /// Clear a dead mount first; mount over a folder that is not empty.
+    /// Clear a dead mount without asking.
     #[arg(long)]
     force: bool,
 }
 
-fn octal(text: &str) -> Result<u32, String> {
-    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+fn octal(text: &str) -> Result<u16, String> {
+    match u16::from_str_radix(text.trim_start_matches("0o"), 8) {
         Ok(mask) if mask <= 0o777 => Ok(mask),
         _ => Err("a umask is octal, from 000 to 777".to_owned()),
     }
@@ -104,13 +104,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             folder: args.folder.clone(),
             host: host(),
         },
-        options: MountOptions {
-            read_only: args.read_only,
-            allow_other: args.allow_other,
-            uid: args.uid,
-            gid: args.gid,
-            umask: args.umask,
-        },
+        options: options(args, &credentials.email),
         mountpoint,
         cache,
         account: credentials.account,
@@ -120,6 +114,19 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
     };
     let last = serve::serve(&plan, ctx, announce)?;
     Ok(serve::farewell(&last, &plan.cache, ctx))
+}
+
+fn options(args: &Args, email: &str) -> MountOptions {
+    let mine = MountOptions::default();
+    MountOptions {
+        read_only: args.read_only,
+        allow_other: args.allow_other,
+        uid: args.uid.unwrap_or(mine.uid),
+        gid: args.gid.unwrap_or(mine.gid),
+        umask: args.umask.unwrap_or(if args.allow_other { 0o022 } else { mine.umask }),
+        fsname: format!("inxtfs:{email}"),
+        ..mine
+    }
 }
 
 /// This machine's name, for conflict copies.

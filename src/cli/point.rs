@@ -39,9 +39,9 @@ pub fn check(given: &Path, force: bool, client: &Client, ctx: &Context) -> anyho
         return Err(Exit::Mountpoint.because(format!("something else is mounted at {shown}")));
     }
     let empty = fs::read_dir(&at).is_ok_and(|mut entries| entries.next().is_none());
-    if !empty && !force {
+    if !empty {
         return Err(Exit::Mountpoint.because(format!(
-            "{shown} is not empty; a mount would hide what is in it. Choose an empty folder, or pass --force"
+            "{shown} is not empty; a mount would hide what is in it. Choose an empty folder"
         )));
     }
     Ok(at)
@@ -84,19 +84,18 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let ctx = Context::new(None, None, true);
         let client = Client::new(vec![tmp.path().join("run")]);
-        let check = |name: &str, force| check(&tmp.path().join(name), force, &client, &ctx);
+        let check = |name: &str| check(&tmp.path().join(name), false, &client, &ctx);
 
-        let (exit, why) = exit_of(check("absent", false));
+        let (exit, why) = exit_of(check("absent"));
         assert_eq!(exit, Exit::Mountpoint);
         assert!(why.contains("mkdir"), "{why}");
 
         fs::write(tmp.path().join("file"), "x").unwrap();
-        assert!(exit_of(check("file", false)).1.contains("not a folder"));
+        assert!(exit_of(check("file")).1.contains("not a folder"));
 
         fs::create_dir_all(tmp.path().join("full/inner")).unwrap();
-        assert!(exit_of(check("full", false)).1.contains("not empty"));
-        assert!(check("full", true).is_ok());
-        assert!(check("full/inner", false).is_ok());
+        assert!(exit_of(check("full")).1.contains("not empty"));
+        assert!(check("full/inner").is_ok());
         assert!(is_mountpoint(Path::new("/proc")) && !is_mountpoint(tmp.path()));
     }
 }

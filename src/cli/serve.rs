@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::context::Context;
@@ -19,12 +18,12 @@ use crate::control::server::{Served, Server, Stuck};
 use crate::control::wire::{self, Identity};
 use crate::crypto::seal::Key;
 use crate::fs::{Config, Fs, Status};
-use crate::fuse::{self, MountOptions, Mounted};
+use crate::fuse::{self, MountError, MountOptions, Mounted};
 use crate::remote::Remote;
-use crate::store::Store;
+use crate::store::{Notice, Store};
 
-/// How long the kernel may take to let go after a successful unmount.
-const LETTING_GO: Duration = Duration::from_secs(20);
+/// How long a lazy unmount may take to become a real one.
+const LETTING_GO: Duration = Duration::from_secs(5);
 /// How long a fresh mount may take to answer its first question.
 const FIRST_ANSWER: Duration = Duration::from_secs(60);
 
@@ -73,14 +72,15 @@ pub fn runtime() -> anyhow::Result<Runtime> {
 
 fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<Status> {
     let opened = Store::open(&plan.cache, &plan.account, &Key::from_seed(&plan.seed))?;
-    for notice in &opened.notices {
-        eprintln!("inxtfs: {notice}");
+    for Notice::Quarantined { path, reason } in &opened.notices {
+        let path = path.display();
+        eprintln!("inxtfs: local state was unreadable ({reason}); it is kept, whole, in {path}");
     }
     let fs = Fs::start(plan.config.clone(), opened.store, Arc::clone(&plan.remote), rt.handle().clone())?;
-    let outcome = match Standing::start(rt, plan, &fs, ctx) {
-        Ok(standing) => rt.block_on(standing.live(plan, announce)),
-        Err(e) => Err(e),
-    };
+    let outcome = rt.block_on(async {
+        let standing = Standing::start(plan, &fs, ctx).await?;
+        standing.live(plan, announce).await
+    });
     let status = fs.status();
     rt.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -112,86 +112,64 @@ pub fn farewell(status: &Status, cache: &Path, ctx: &Context) -> Exit {
 /// A mount that stands.
 struct Standing {
     mounted: Arc<Mounted>,
-    gone: watch::Receiver<bool>,
     _server: Server,
 }
 
 impl Standing {
-    fn start(rt: &Runtime, plan: &Plan, fs: &Arc<Fs>, ctx: &Context) -> anyhow::Result<Self> {
-        let handle = rt.handle().clone();
-        let mounted = fuse::mount(Arc::clone(fs), handle.clone(), &plan.mountpoint, plan.options.clone())?;
-        let mounted = Arc::new(mounted);
-        let gone = watch_end(Arc::clone(&mounted));
-        let server = serve_control(&handle, plan, fs, &mounted, ctx);
-        match server {
-            Ok(server) => Ok(Standing { mounted, gone, _server: server }),
+    async fn start(plan: &Plan, fs: &Arc<Fs>, ctx: &Context) -> anyhow::Result<Self> {
+        let (fs_of_kernel, at, options) = (Arc::clone(fs), plan.mountpoint.clone(), plan.options.clone());
+        let rt = Handle::current();
+        let mounting = move || fuse::mount(fs_of_kernel, rt, &at, &options);
+        let mounted = Arc::new(tokio::task::spawn_blocking(mounting).await??);
+        match serve_control(plan, fs, &mounted, ctx) {
+            Ok(server) => Ok(Standing { mounted, _server: server }),
             Err(e) => {
-                let _ = mounted.unmount();
+                let _ = mounted.unmount().await;
                 Err(e)
             }
         }
     }
 
     /// Until it is gone, by whoever's hand.
-    async fn live(mut self, plan: &Plan, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<()> {
+    async fn live(self, plan: &Plan, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         if let Err(e) = answers(&plan.mountpoint).await {
-            self.take_down(&plan.mountpoint).await;
+            self.take_down().await;
             return Err(e);
         }
         announce(&Ready { email: plan.email.clone(), mountpoint: plan.mountpoint.clone() });
         notify_systemd("READY=1");
         let asked = tokio::select! {
-            _ = self.gone.wait_for(|gone| *gone) => false,
+            () = self.mounted.wait() => false,
             _ = terminate.recv() => true,
             _ = interrupt.recv() => true,
         };
         notify_systemd("STOPPING=1");
         if asked {
-            self.take_down(&plan.mountpoint).await;
+            self.take_down().await;
         }
         Ok(())
     }
 
-    /// Unmounts; if files are open, the name goes at once and the rest when they are closed, or when this
-    /// process ends.
-    async fn take_down(&mut self, at: &Path) {
-        let (mounted, path) = (Arc::clone(&self.mounted), at.to_owned());
-        let unmounted = tokio::task::spawn_blocking(move || {
-            mounted.unmount().or_else(|e| {
-                tracing::info!(error = %e, "unmounting lazily");
-                fuse::clear_stale(&path)
-            })
-        });
-        match unmounted.await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => eprintln!("inxtfs: {} could not be unmounted: {e}", at.display()),
-            Err(e) => tracing::error!(error = %e, "unmounting"),
+    /// Unmounts; if files are open, the name goes at once and this process ends without waiting for ever: a
+    /// signal is an order.
+    async fn take_down(&self) {
+        let refused = match self.mounted.unmount().await {
+            Err(busy @ MountError::Busy(..)) => {
+                eprintln!("inxtfs: {busy}; ending nevertheless. What was closed is safe");
+                self.mounted.unmount_lazily().await.err()
+            }
+            other => other.err(),
+        };
+        if let Some(e) = refused {
+            eprintln!("inxtfs: {e}");
         }
-        if tokio::time::timeout(LETTING_GO, self.gone.wait_for(|gone| *gone)).await.is_err() {
-            eprintln!("inxtfs: files are still open below {}; what was closed is safe", at.display());
-        }
+        let _ = tokio::time::timeout(LETTING_GO, self.mounted.wait()).await;
     }
 }
 
-/// Waits for the end of the kernel's session on a thread of its own.
-fn watch_end(mounted: Arc<Mounted>) -> watch::Receiver<bool> {
-    let (tell, gone) = watch::channel(false);
-    std::thread::spawn(move || {
-        mounted.wait();
-        let _ = tell.send(true);
-    });
-    gone
-}
-
-fn serve_control(
-    rt: &Handle,
-    plan: &Plan,
-    fs: &Arc<Fs>,
-    mounted: &Arc<Mounted>,
-    ctx: &Context,
-) -> anyhow::Result<Server> {
+fn serve_control(plan: &Plan, fs: &Arc<Fs>, mounted: &Arc<Mounted>, ctx: &Context) -> anyhow::Result<Server> {
     let identity = Identity {
         v: wire::VERSION,
         pid: std::process::id(),
@@ -202,23 +180,18 @@ fn serve_control(
     let mounted = Arc::clone(mounted);
     let served = Served::new(identity, Arc::clone(fs), move || {
         let mounted = Arc::clone(&mounted);
-        Box::pin(async move {
-            let done = tokio::task::spawn_blocking(move || mounted.unmount()).await;
-            match done {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(e)) => Err(stuck(e)),
-                Err(e) => Err(Stuck::Failed(e.to_string())),
-            }
-        })
+        Box::pin(async move { mounted.unmount().await.map_err(stuck) })
     });
     let dirs = ctx.control_dirs()?;
-    let _in = rt.enter();
     let dir = dirs.first().ok_or_else(|| anyhow::anyhow!("no place for the control socket"))?;
     Ok(Server::start(dir, served)?)
 }
 
-fn stuck(error: fuse::MountError) -> Stuck {
-    Stuck::Failed(error.to_string())
+fn stuck(error: MountError) -> Stuck {
+    match error {
+        MountError::Busy(..) => Stuck::Busy(error.to_string()),
+        other => Stuck::Failed(other.to_string()),
+    }
 }
 
 /// Asks the mount for its root through the kernel.

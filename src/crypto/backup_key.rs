@@ -7,6 +7,6 @@ pub struct Mnemonic;
 ///
 /// # Errors
 /// Not a backup key.
-pub fn read(_text: &str) -> Result<Mnemonic, std::io::Error> {
+pub fn parse(_text: &str) -> Result<Mnemonic, std::io::Error> {
     Err(std::io::Error::other("not a backup key"))
 }

@@ -1,4 +1,5 @@
 //! Keys, ciphers, hashes, sealing.
 
-pub mod backup_key;
 pub mod seal;
+pub mod backup_key;
+pub use backup_key::{Mnemonic, parse as parse_backup_key};

@@ -3,8 +3,17 @@
 /// How it runs.
 #[derive(Default)]
 pub struct Config {
-    /// Address.
-    pub listen: Option<std::net::SocketAddr>,
+    /// The accounts of a new world.
+    pub accounts: Vec<AccountSpec>,
+}
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct AccountSpec {
+    /// Login name.
+    pub email: String,
+    /// Password.
+    pub password: String,
 }
 
 /// A running one.
@@ -12,10 +21,7 @@ pub struct Emulator;
 
 impl Emulator {
     /// Starts.
-    ///
-    /// # Errors
-    /// Address in use.
-    pub async fn start(_config: Config) -> std::io::Result<Self> {
+    pub fn start(_config: Config) -> std::io::Result<Self> {
         Ok(Emulator)
     }
     /// Where it is.
@@ -24,5 +30,7 @@ impl Emulator {
         String::new()
     }
     /// Ends it.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -26,6 +26,7 @@ pub use error::{Class, Error, Refusal};
 
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Version};
+pub use crate::types::{Row, Status};
 
 /// What the calls of this floor return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -47,47 +48,6 @@ pub struct Account {
     pub root: NodeId,
     /// Where new files go.
     pub bucket: String,
-}
-
-/// The truth about a row; nothing but this decides whether it lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
-pub enum Status {
-    /// Lives, though an ancestor may not.
-    Exists,
-    /// In the trash itself; the children of a trashed folder stay [`Status::Exists`].
-    Trashed,
-    /// Gone for good.
-    Deleted,
-}
-
-/// A node as the service reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its identity.
-    pub id: NodeId,
-    /// Its folder; `None` for a root.
-    pub parent: Option<NodeId>,
-    /// File or folder.
-    pub kind: Kind,
-    /// Its name, untrusted: see [`crate::names::is_showable`].
-    pub name: RemoteName,
-    /// Whether it lives.
-    pub status: Status,
-    /// Where a file's objects are; `None` for folders.
-    pub bucket: Option<String>,
-    /// A file's content; `None` exactly if it is empty (or a folder).
-    pub content: Option<Version>,
-    /// Bytes of a file; 0 for folders.
-    pub size: u64,
-    /// Whether this program can read the content (`encryptVersion` is known).
-    pub readable: bool,
-    /// As the creating client set it, to the millisecond.
-    pub created: Timestamp,
-    /// As the last writer of the content set it, to the millisecond.
-    pub modified: Timestamp,
-    /// When the service last changed the row; the feeds' order. **Stale in the answers of
-    /// [`Remote::replace`] and [`Remote::relocate`]**: never a checkpoint.
-    pub updated: Timestamp,
 }
 
 /// Which rows a feed reports.
@@ -264,7 +224,13 @@ pub trait Remote: Send + Sync {
     async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row>;
 
     /// Creates a folder. [`Error::Exists`] if a living sibling folder has the name.
-    async fn mkdir(&self, parent: &NodeId, name: &str, modified: Timestamp, created: Timestamp) -> Result<Row>;
+    async fn mkdir(
+        &self,
+        parent: &NodeId,
+        name: &str,
+        modified: Timestamp,
+        created: Timestamp,
+    ) -> Result<Row>;
 
     /// Moves and renames in one step; restores a trashed row. Keeps the modification time. Being there
     /// already is success. The service accepts a folder below itself: check ancestors first.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::Result;
 use crate::api::Gateway;
-use crate::crypto::backup_key::Mnemonic;
+use crate::crypto::Mnemonic;
 
 /// What a login yields.
 #[derive(Clone)]

@@ -1,0 +1,201 @@
+//! The database: one writer, a few readers, sealed with SQLCipher.
+//!
+//! Lock order: the writer comes before any lock of a content. What is to happen when a transaction ends is
+//! registered while it runs ([`Db::on_end`]) and done under the writer's lock, in the order of transactions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use zeroize::Zeroizing;
+
+use super::{Error, Result, schema};
+use crate::crypto::seal::Key;
+
+/// A connection, for reading.
+pub type Conn = rusqlite::Connection;
+/// A transaction of the writer.
+pub type Tx<'a> = rusqlite::Transaction<'a>;
+
+/// Readers kept open; more than FUSE threads is never needed for long.
+const READERS: usize = 4;
+/// Statements a connection keeps prepared.
+const STATEMENTS: usize = 128;
+
+type Late = Box<dyn FnOnce() + Send>;
+type OnEnd = Box<dyn FnOnce(bool) + Send>;
+
+/// The database of a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    key: Key,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    on_end: Mutex<Vec<OnEnd>>,
+    late: Mutex<Vec<Late>>,
+    /// Waiting for the next durable commit: their transaction has been committed.
+    when_durable: Mutex<Vec<Late>>,
+}
+
+impl Db {
+    /// Opens or creates the file. An error that [`Error::is_corrupt`] means: quarantine it.
+    pub(super) fn open(path: &Path, key: Key) -> Result<Db> {
+        let mut conn = connect(path, &key)?;
+        schema::version(&conn, path)?;
+        conn.pragma_update(None, "journal_mode", "WAL")?;
+        schema::migrate(&mut conn, path)?;
+        Ok(Db(Arc::new(Inner {
+            path: path.to_owned(),
+            key,
+            writer: Mutex::new(conn),
+            readers: Mutex::new(Vec::new()),
+            on_end: Mutex::default(),
+            late: Mutex::default(),
+            when_durable: Mutex::default(),
+        })))
+    }
+
+    /// Reads one consistent state. Not to be nested in itself.
+    pub fn read<T>(&self, f: impl FnOnce(&Conn) -> Result<T>) -> Result<T> {
+        let pooled = self.0.readers.lock().pop();
+        let mut conn = match pooled {
+            Some(c) => c,
+            None => connect(&self.0.path, &self.0.key)?,
+        };
+        // A closure that panics loses its connection and nothing else.
+        let tx = conn.transaction()?;
+        let out = f(&tx);
+        drop(tx);
+        let mut readers = self.0.readers.lock();
+        if readers.len() < READERS {
+            readers.push(conn);
+        }
+        out
+    }
+
+    /// One transaction. Once it returns it survives the death of the process. An error undoes everything.
+    pub fn write<T>(&self, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        self.run(false, f)
+    }
+
+    /// One transaction that, with all before it, survives a loss of power.
+    pub fn write_durable<T>(&self, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        self.run(true, f)
+    }
+
+    /// Within a transaction: calls `f(committed)` when it ends, before the next one begins. Must be short and
+    /// must not use the database.
+    pub fn on_end(&self, _tx: &Tx, f: impl FnOnce(bool) + Send + 'static) {
+        self.0.on_end.lock().push(Box::new(f));
+    }
+
+    /// Calls `f` soon, outside of any transaction and under no lock of the database.
+    pub(super) fn later(&self, f: impl FnOnce() + Send + 'static) {
+        self.0.late.lock().push(Box::new(f));
+    }
+
+    /// Calls `f` once everything committed up to now would survive a loss of power.
+    pub(super) fn when_durable(&self, f: impl FnOnce() + Send + 'static) {
+        self.0.when_durable.lock().push(Box::new(f));
+    }
+
+    fn run<T>(&self, durable: bool, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        let out = {
+            let mut conn = self.0.writer.lock();
+            // The level cannot change within a transaction.
+            if durable {
+                conn.pragma_update(None, "synchronous", "FULL")?;
+            }
+            // A panic in `f` unwinds through the transaction (which rolls back) and this guard.
+            let mut ending = Ending { db: &self.0, committed: false };
+            let out = Self::transact(&mut conn, durable, f);
+            ending.committed = out.is_ok();
+            drop(ending);
+            if durable {
+                if out.is_ok() {
+                    let ready = std::mem::take(&mut *self.0.when_durable.lock());
+                    self.0.late.lock().extend(ready);
+                }
+                conn.pragma_update(None, "synchronous", "NORMAL")?;
+            }
+            out
+        };
+        self.run_late();
+        out
+    }
+
+    fn transact<T>(conn: &mut Connection, durable: bool, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let out = f(&tx)?;
+        if durable {
+            // A commit without a change would sync nothing.
+            tx.prepare_cached("UPDATE meta SET durable = durable + 1")?.execute([])?;
+        }
+        tx.commit()?;
+        Ok(out)
+    }
+
+    /// Does what was put off. Called after each transaction.
+    pub(super) fn run_late(&self) {
+        let late = std::mem::take(&mut *self.0.late.lock());
+        late.into_iter().for_each(|f| f());
+    }
+
+    /// Folds the log into the file and truncates it. Not needed for safety.
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        let conn = self.0.writer.lock();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Reads every page. `false` if the file is damaged.
+    pub(super) fn is_sound(&self) -> Result<bool> {
+        let check = |c: &Conn| c.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));
+        match self.read(|c| Ok(check(c)?)) {
+            Ok(s) => Ok(s == "ok"),
+            Err(e) if e.is_corrupt() => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Runs the hooks of a transaction, however it ended.
+struct Ending<'a> {
+    db: &'a Inner,
+    committed: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let hooks = std::mem::take(&mut *self.db.on_end.lock());
+        hooks.into_iter().for_each(|f| f(self.committed));
+    }
+}
+
+fn connect(path: &Path, key: &Key) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    let hex = Zeroizing::new(hex::encode(key.expose()));
+    let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", hex.as_str()));
+    conn.execute_batch(&pragma)?;
+    conn.execute_batch(
+        "PRAGMA cipher_page_size = 4096;
+         PRAGMA cipher_memory_security = OFF;
+         PRAGMA synchronous = NORMAL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA cache_size = -4096;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 16777216;",
+    )?;
+    // The first page is read (and the key proven) here, not in somebody's first query.
+    conn.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get::<_, i64>(0)).map_err(Error::from)?;
+    Ok(conn)
+}

@@ -1,0 +1,185 @@
+//! What is to be sent, what was sent, and what our own writes replaced.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::{Node, int, select, uint};
+use crate::names::RemoteName;
+use crate::store::Error;
+use crate::types::{Ino, NodeId, Timestamp, Version};
+
+/// A request whose fate is not known. Committed before it is sent; until it is resolved *against what was
+/// sent*, its node is not merged, pushed again or forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Intent {
+    /// A file was registered.
+    Create {
+        /// The folder it was sent to.
+        parent: NodeId,
+        /// The name that was sent.
+        name: RemoteName,
+        /// The content that was sent.
+        content: Option<Version>,
+        /// Its size.
+        size: u64,
+        /// The creation time that was sent: tells our own row.
+        created: Timestamp,
+        /// The modification time that was sent.
+        modified: Timestamp,
+    },
+    /// A folder was created.
+    Mkdir {
+        /// The folder it was sent to.
+        parent: NodeId,
+        /// The name that was sent.
+        name: String,
+        /// The creation time that was sent: tells our own row.
+        created: Timestamp,
+    },
+    /// A file's content was replaced.
+    Replace {
+        /// The row.
+        id: NodeId,
+        /// What it held before.
+        base: Option<Version>,
+        /// The content that was sent.
+        content: Option<Version>,
+        /// Its size.
+        size: u64,
+        /// The modification time that was sent.
+        modified: Timestamp,
+    },
+    /// A row was moved or renamed.
+    Relocate {
+        /// The folder it was sent to.
+        parent: NodeId,
+        /// The name that was sent.
+        name: RemoteName,
+    },
+    /// A row was put into the trash.
+    Trash,
+}
+
+/// Sums over what is dirty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Dirty nodes.
+    pub items: u64,
+    /// Of them, blocked.
+    pub blocked: u64,
+    /// Bytes of content to send.
+    pub bytes: u64,
+}
+
+/// Dirty nodes whose time has come, the longest due first.
+///
+/// # Errors
+/// The database's, here and below.
+pub fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
+    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 ORDER BY due, ino LIMIT ?2";
+    select(conn, tail, params![now, int(limit as u64)])
+}
+
+/// When the next dirty node that is not due at `now` will be.
+pub fn next_due(conn: &Connection, now: i64) -> Result<Option<i64>, Error> {
+    let sql = "SELECT min(due) FROM nodes WHERE dirty=1 AND blocked=0 AND due>?1";
+    Ok(conn.prepare_cached(sql)?.query_row([now], |r| r.get(0))?)
+}
+
+/// The first dirty nodes, blocked ones first.
+pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
+    select(conn, "WHERE dirty=1 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
+}
+
+/// Sums over the whole queue.
+pub fn recount(conn: &Connection) -> Result<Queue, Error> {
+    let sql = "SELECT count(*), coalesce(sum(blocked), 0), \
+         coalesce(sum(CASE WHEN tomb=0 AND content IS NOT NULL THEN size ELSE 0 END), 0) FROM nodes WHERE dirty=1";
+    Ok(conn.prepare_cached(sql)?.query_row([], |r| {
+        Ok(Queue { items: uint(r.get(0)?), blocked: uint(r.get(1)?), bytes: uint(r.get(2)?) })
+    })?)
+}
+
+/// Makes everything dirty due now; with `blocked`, what was blocked too.
+pub fn wake_all(conn: &Connection, blocked: bool) -> Result<(), Error> {
+    conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
+    if blocked {
+        conn.execute("UPDATE nodes SET blocked=0, tries=0 WHERE dirty=1 AND blocked=1", [])?;
+    }
+    Ok(())
+}
+
+/// Nodes that wait for `ino` to become clean.
+pub fn waiting_on(conn: &Connection, ino: Ino) -> Result<Vec<Node>, Error> {
+    select(conn, "WHERE waits_for=?1 AND dirty=1", [int(ino.0)])
+}
+
+/// Commits what is about to be sent.
+pub fn put_intent(conn: &Connection, ino: Ino, intent: &Intent, now: i64) -> Result<(), Error> {
+    let body = serde_json::to_string(intent).map_err(|e| Error::Corrupt(e.to_string()))?;
+    conn.prepare_cached("INSERT INTO intents VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET body=?2, at=?3, looks=0")?
+        .execute(params![int(ino.0), body, now])?;
+    Ok(())
+}
+
+/// A node's unresolved intent, when it was sent, and how often it was looked for in vain.
+pub fn intent(conn: &Connection, ino: Ino) -> Result<Option<(Intent, i64, u32)>, Error> {
+    let row = conn
+        .prepare_cached("SELECT body, at, looks FROM intents WHERE ino=?1")?
+        .query_row([int(ino.0)], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get(2)?)))
+        .optional()?;
+    let Some((body, at, looks)) = row else { return Ok(None) };
+    let intent = serde_json::from_str(&body).map_err(|e| Error::Corrupt(e.to_string()))?;
+    Ok(Some((intent, at, looks)))
+}
+
+/// Notes one more look in vain; returns how many there were.
+pub fn looked(conn: &Connection, ino: Ino) -> Result<(), Error> {
+    conn.prepare_cached("UPDATE intents SET looks=looks+1 WHERE ino=?1")?.execute([int(ino.0)])?;
+    Ok(())
+}
+
+/// The intent's fate is known.
+pub fn clear_intent(conn: &Connection, ino: Ino) -> Result<(), Error> {
+    conn.prepare_cached("DELETE FROM intents WHERE ino=?1")?.execute([int(ino.0)])?;
+    Ok(())
+}
+
+/// Nodes whose create or mkdir into a folder, under a shown name, is unresolved.
+pub fn intents_at(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<Ino>, Error> {
+    let mut stmt = conn.prepare_cached("SELECT ino, body FROM intents")?;
+    let rows = stmt.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (ino, body) = row?;
+        let at = match serde_json::from_str(&body) {
+            Ok(Intent::Create { parent, name, .. }) => parent == *folder && name.display() == display,
+            Ok(Intent::Mkdir { parent, name, .. }) => parent == *folder && name == display,
+            _ => false,
+        };
+        if at {
+            found.push(Ino(uint(ino)));
+        }
+    }
+    Ok(found)
+}
+
+/// Remembers a value (an object, a place) that one of our writes replaced or set.
+pub fn note_echo(conn: &Connection, ino: Ino, what: &str, now: i64) -> Result<(), Error> {
+    conn.prepare_cached("INSERT INTO echoes VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET at=?3")?
+        .execute(params![int(ino.0), what, now])?;
+    Ok(())
+}
+
+/// Whether a value is an echo of one of our writes since `since` (milliseconds).
+pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM echoes WHERE ino=?1 AND what=?2 AND at>=?3)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
+}
+
+/// Forgets echoes from before `before` (milliseconds).
+pub fn forget_echoes(conn: &Connection, before: i64) -> Result<(), Error> {
+    conn.execute("DELETE FROM echoes WHERE at<?1", [before])?;
+    Ok(())
+}
