@@ -31,7 +31,7 @@ pub fn start(verbose: u8, quiet: bool) {
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     // The journal has its own clock, and a command's remarks need none.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let timed = !journal && verbose > 0 || !std::io::stderr().is_terminal() && !journal;
+    let timed = !journal && (verbose > 0 || !std::io::stderr().is_terminal());
     let layer = if timed { layer.boxed() } else { layer.without_time().with_target(false).boxed() };
     let _ = tracing_subscriber::registry().with(layer.with_filter(guarded)).try_init();
     let _ = LogTracer::builder().with_max_level(LevelFilter::Warn).init();
