@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::exit::Exit;
 use super::paths;
 use crate::api::Gateway;
@@ -32,45 +30,14 @@ impl Context {
         }
     }
 
-    /// The service's address: as given, else as the login remembers it, else Internxt's own.
-    pub fn gateway_url(&self) -> anyhow::Result<String> {
-        if let Some(url) = &self.gateway {
-            return Ok(url.clone());
-        }
-        let file = self.config_dir()?.join("gateway");
-        match std::fs::read_to_string(&file) {
-            Ok(url) => Ok(url.trim().to_owned()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Gateway::DEFAULT.to_owned()),
-            Err(e) => Err(e).with_context(|| format!("reading {}", file.display())),
-        }
+    /// The service that the command line names, if it names one.
+    pub fn given_gateway(&self) -> anyhow::Result<Option<Gateway>> {
+        self.gateway.as_deref().map(parse_gateway).transpose()
     }
 
-    /// The service.
+    /// The service to log in with.
     pub fn gateway(&self) -> anyhow::Result<Gateway> {
-        let url = self.gateway_url()?;
-        Gateway::parse(&url)
-            .map_err(|e| Exit::Usage.because(format!("the gateway {url} cannot be used: {e}")))
-    }
-
-    /// Remembers with which service the login was made.
-    pub fn remember_gateway(&self) -> anyhow::Result<()> {
-        let file = self.config_dir()?.join("gateway");
-        let url = self.gateway_url()?;
-        if url == Gateway::DEFAULT {
-            return self.forget_gateway();
-        }
-        std::fs::write(&file, url + "\n").with_context(|| format!("writing {}", file.display()))
-    }
-
-    /// The opposite.
-    pub fn forget_gateway(&self) -> anyhow::Result<()> {
-        let file = self.config_dir()?.join("gateway");
-        match std::fs::remove_file(&file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(e).with_context(|| format!("removing {}", file.display()))
-            }
-            _ => Ok(()),
-        }
+        parse_gateway(self.gateway.as_deref().unwrap_or(Gateway::DEFAULT))
     }
 
     /// Where sockets of running mounts are.
@@ -91,7 +58,18 @@ impl Context {
     }
 }
 
+/// An address of the service.
+pub fn parse_gateway(url: &str) -> anyhow::Result<Gateway> {
+    Gateway::parse(url).map_err(|e| Exit::Usage.because(format!("the gateway {url} cannot be used: {e}")))
+}
+
 /// Runs a command that only talks.
 pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+/// Runs a command that serves until it is told to end.
+pub fn serve(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Exit> {
+    super::serve::runtime()?.block_on(future)?;
+    Ok(Exit::Ok)
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use secrecy::SecretString;
 
-use super::context::Context;
+use super::context::{Context, parse_gateway};
 use super::exit::Exit;
 use super::serve::{self, Plan};
 use super::{mount, paths, point, sample};
-use crate::api::Gateway;
 use crate::emulator::{self, Emulator};
 use crate::fs::Config;
 use crate::fuse::MountOptions;
@@ -35,23 +34,25 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let scratch = Scratch::new()?;
     let wanted = args.mountpoint.unwrap_or_else(|| scratch.drive());
     let mountpoint = point::check(&wanted, false, &ctx.control()?, ctx)?;
+    // The emulator outlives the mount, so that what the mount still sends at its end finds it.
+    let emulating = serve::runtime()?;
+    let emulator = {
+        let _in = emulating.enter();
+        Emulator::start(emulator::Config::default()).context("starting the emulator")?
+    };
     let rt = serve::runtime()?;
-    let (emulator, plan) = rt.block_on(prepare(&scratch, mountpoint))?;
-    // What is not sent by the end goes with the emulator it was meant for.
-    let ended = serve::serve(&plan, ctx, &mut |ready| invite(&ready.mountpoint));
-    rt.block_on(emulator.shutdown())?;
+    let plan = rt.block_on(prepare(&emulator, &scratch, mountpoint))?;
+    let ended = serve::serve(rt, &plan, ctx, &mut |ready| invite(&ready.mountpoint));
+    let stopped = emulating.block_on(emulator.shutdown());
     ended?;
+    stopped.context("stopping the emulator")?;
     ctx.say("The demo has ended; nothing is left of it.");
     Ok(Exit::Ok)
 }
 
-async fn prepare(scratch: &Scratch, mountpoint: PathBuf) -> anyhow::Result<(Emulator, Plan)> {
-    let emulator = Emulator::start(emulator::Config::default()).context("starting the emulator")?;
-    let gateway = Gateway::parse(&emulator.gateway())
-        .map_err(|e| Exit::Other.because(format!("the emulator's address: {e}")))?;
-    let config = scratch.0.join("config");
-    paths::make_private(&config)?;
-    let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new(&config));
+async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) -> anyhow::Result<Plan> {
+    let gateway = parse_gateway(&emulator.gateway())?;
+    let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new(scratch.0.join("credentials")));
     let login = Login {
         email: DEMO_EMAIL.to_owned(),
         password: SecretString::from(DEMO_PASSWORD),
@@ -60,24 +61,24 @@ async fn prepare(scratch: &Scratch, mountpoint: PathBuf) -> anyhow::Result<(Emul
     };
     let credentials = session::login(&gateway, login).await?;
     secrets.save(&credentials)?;
-    let remote = Internxt::connect(secrets, Options { gateway })?;
+    let remote = Internxt::connect(secrets, Options::default())?;
     sample::fill(&remote).await.context("filling the demo drive")?;
     let cache = scratch.0.join("cache");
     paths::make_private(&cache)?;
-    let plan = Plan {
+    Ok(Plan {
         mountpoint,
         options: MountOptions::default(),
         config: Config { cache_size: CACHE_SIZE, host: mount::host(), ..Config::default() },
         cache,
-        account: credentials.account,
-        email: credentials.email,
+        account: credentials.account.clone(),
+        email: credentials.email.clone(),
         seed: remote.account_seed(),
         remote: Arc::new(remote),
-    };
-    Ok((emulator, plan))
+    })
 }
 
-const DEMO_EMAIL: &str = "demo@example.com";
+/// The emulator's first account.
+const DEMO_EMAIL: &str = "demo@inxtfs.local";
 const DEMO_PASSWORD: &str = "demo";
 
 fn invite(at: &Path) {

@@ -100,11 +100,8 @@ impl Exit {
     fn hint(self) -> Option<&'static str> {
         match self {
             Exit::NotLoggedIn => Some("Run `inxtfs login`."),
-            Exit::WrongCredentials => Some(
-                "Check them on https://drive.internxt.com first: ten wrong tries in a row lock the account.",
-            ),
             Exit::Plan => Some("Internxt decides by plan who may use other clients; see your plan's page."),
-            Exit::Offline => Some("Check the network. A mount that is running goes on and sends later."),
+            Exit::Offline => Some("A mount that is running goes on and sends later."),
             Exit::NotRunning => Some("`inxtfs status` lists the running mounts."),
             Exit::Busy => Some("`fuser -vm MOUNTPOINT` lists who uses it."),
             _ => None,
@@ -161,9 +158,13 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 }
 
 fn of_login(error: &LoginError) -> Option<Exit> {
+    use LoginError as E;
     match error {
-        LoginError::WrongCredentials => Some(Exit::WrongCredentials),
-        LoginError::Remote(e) => of_remote(e),
+        E::WrongPassword | E::WrongTotp | E::TotpNeeded | E::Blocked(_) => Some(Exit::WrongCredentials),
+        E::ForeignBackupKey | E::BadMnemonic => Some(Exit::WrongCredentials),
+        E::PlanAccess(_) => Some(Exit::Plan),
+        E::Offline(_) | E::Busy(_) => Some(Exit::Offline),
+        E::WebLoginNeeded | E::Protocol(_) => None,
     }
 }
 
@@ -265,7 +266,7 @@ mod tests {
     fn the_cause_decides_however_deep_it_is() {
         let deep = Err::<(), _>(remote::Error::Offline("no route".to_owned())).context("asking for usage");
         assert_eq!(Exit::from(&deep.unwrap_err()), Exit::Offline);
-        let login = LoginError::Remote(remote::Error::PlanAccess("rclone".to_owned()));
+        let login = LoginError::PlanAccess("rclone".to_owned());
         assert_eq!(Exit::from(&anyhow::Error::from(login)), Exit::Plan);
         assert_eq!(Exit::from(&Exit::Busy.because("open files").context("unmounting")), Exit::Busy);
         assert_eq!(Exit::from(&anyhow::anyhow!("else")), Exit::Other);

@@ -57,7 +57,6 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
         Ok(session::login(&gateway, Login { email, password, totp, backup_key }).await?)
     })?;
     secrets.save(&credentials).context("keeping the login")?;
-    ctx.remember_gateway()?;
     println!("Logged in as {}.", credentials.email);
     ctx.say("Next: `inxtfs mount FOLDER` (an empty folder).");
     Ok(Exit::Ok)

@@ -15,10 +15,9 @@ pub struct Args {}
 pub fn run(_args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let secrets = account::secrets(ctx)?;
     let credentials = account::credentials(secrets.as_ref())?;
-    let gateway = ctx.gateway()?;
-    let ended = block_on(async { Ok(session::logout(&gateway, &credentials).await) })?;
+    let gateway = account::gateway(&credentials, ctx)?;
+    let ended = block_on(async { Ok(session::logout(&credentials, &gateway).await) })?;
     secrets.forget()?;
-    ctx.forget_gateway()?;
     if let Err(e) = ended {
         ctx.say(&format!("The service was not told ({e}); the session ends there by itself within days."));
     }

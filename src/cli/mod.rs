@@ -75,7 +75,7 @@ enum Command {
     Status(status::Args),
     Flush(flush::Args),
     Demo(demo::Args),
-    Emulator(emulator::Args),
+    Emulator(Box<emulator::EmulatorArgs>),
 }
 
 /// Runs the program with the process's arguments.
@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args, &ctx),
         Command::Flush(args) => flush::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
-        Command::Emulator(args) => emulator::run(args, &ctx),
+        Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
     outcome.unwrap_or_else(|e| exit::report(&e)).into()
 }
@@ -125,6 +125,7 @@ mod tests {
             "inxtfs status /m --json",
             "inxtfs -vv flush --gateway http://127.0.0.1:1 --config-dir /x",
             "inxtfs demo",
+            "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
         ] {
             assert!(Cli::try_parse_from(line.split_whitespace()).is_ok(), "{line}");
         }

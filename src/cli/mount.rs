@@ -88,7 +88,11 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
 
 fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) -> anyhow::Result<Exit> {
     let mountpoint = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
-    let (credentials, remote) = account::connect(ctx)?;
+    let rt = serve::runtime()?;
+    let (credentials, remote) = {
+        let _in = rt.enter();
+        account::connect(ctx)?
+    };
     let cache = paths::cache(args.cache_dir.as_deref(), &credentials.account)?;
     if cache.starts_with(&mountpoint) || mountpoint.starts_with(&cache) {
         return Err(Exit::Mountpoint.because("the cache and the mountpoint must not lie within each other"));
@@ -107,12 +111,12 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
         options: options(args, &credentials.email),
         mountpoint,
         cache,
-        account: credentials.account,
-        email: credentials.email,
+        account: credentials.account.clone(),
+        email: credentials.email.clone(),
         seed,
         remote: Arc::new(remote),
     };
-    let last = serve::serve(&plan, ctx, announce)?;
+    let last = serve::serve(rt, &plan, ctx, announce)?;
     Ok(serve::farewell(&last, &plan.cache, ctx))
 }
 

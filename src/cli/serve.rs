@@ -56,8 +56,12 @@ pub struct Ready {
 }
 
 /// Mounts, announces, and returns when the mount is gone and local state is closed; the status is the last one.
-pub fn serve(plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<Status> {
-    let rt = runtime()?;
+pub fn serve(
+    rt: Runtime,
+    plan: &Plan,
+    ctx: &Context,
+    announce: &mut dyn FnMut(&Ready),
+) -> anyhow::Result<Status> {
     let last = run(&rt, plan, ctx, announce);
     // Tasks that wait for the network have nothing left to lose.
     rt.shutdown_timeout(Duration::from_secs(5));

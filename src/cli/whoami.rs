@@ -33,8 +33,10 @@ struct Answer {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let (credentials, remote) = account::connect(ctx)?;
-    let asked = block_on(async { Ok(facts(&remote).await) })?;
+    let (credentials, asked) = block_on(async {
+        let (credentials, remote) = account::connect(ctx)?;
+        Ok((credentials, facts(&remote).await))
+    })?;
     // Offline is a fact to tell; a session that has ended is an answer to the question.
     let lost = matches!(asked, Err(remote::Error::SessionLost));
     let (facts, error) = match asked {
@@ -42,9 +44,9 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
         Err(e) => (None, Some(e.to_string())),
     };
     let answer = Answer {
-        email: credentials.email,
-        account: credentials.account,
-        gateway: ctx.gateway_url()?,
+        email: credentials.email.clone(),
+        account: credentials.account.clone(),
+        gateway: account::gateway(&credentials, ctx)?.as_str().to_owned(),
         online: facts.is_some(),
         usage: facts.map(|(usage, _)| usage),
         limits: facts.map(|(_, limits)| limits),
