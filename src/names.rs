@@ -108,6 +108,21 @@ pub fn alias(display: &str, id: &str) -> String {
     format!("{}{tail}", &stem[..end])
 }
 
+/// The name of ours where two clients changed the same: `NAME (conflict HOST DATE).EXT`, the `n`-th of its kind.
+#[must_use]
+pub fn conflict(display: &str, host: &str, date: &str, n: u32) -> String {
+    let host: String = host.chars().filter(|c| !c.is_control() && !"/\\".contains(*c)).take(32).collect();
+    let count = if n > 1 { format!(" {n}") } else { String::new() };
+    let RemoteName { stem, ext } = RemoteName::split(display);
+    let ext = ext.filter(|e| e.len() <= 32).map(|e| format!(".{e}")).unwrap_or_default();
+    let tail = format!(" (conflict {host} {date}{count}){ext}");
+    let mut end = stem.len().min(NAME_MAX.saturating_sub(tail.len()));
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{tail}", &stem[..end])
+}
+
 /// Checks a name a local program wants to give, and returns it as text.
 ///
 /// # Errors

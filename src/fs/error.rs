@@ -87,3 +87,22 @@ impl From<remote::Error> for Error {
         }
     }
 }
+
+impl From<crate::store::Error> for Error {
+    fn from(e: crate::store::Error) -> Self {
+        match e {
+            crate::store::Error::Full => Error::NoSpace("the local disk is full"),
+            crate::store::Error::Gone(_) => Error::Stale,
+            other => Error::Io(other.to_string()),
+        }
+    }
+}
+
+impl From<crate::names::NameError> for Error {
+    fn from(e: crate::names::NameError) -> Self {
+        match e {
+            crate::names::NameError::TooLong => Error::NameTooLong,
+            crate::names::NameError::Unstorable => Error::Invalid("the service cannot store this name"),
+        }
+    }
+}

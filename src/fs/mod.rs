@@ -3,142 +3,236 @@
 //! Every operation is a method of [`Fs`] named after the request it serves. What local state can
 //! answer is answered at once ([`Answer::Now`]); what may touch the network or block for long comes
 //! as a future ([`Answer::Later`]), which the caller runs under a deadline.
+//!
+//! **Promise.** Once `flush`, `fsync` or `release` has answered, bytes, name and times survive the death of the
+//! process; no failure of the network or the service ever deletes a staged byte.
+//!
+//! **Lock order.** An open file's state ([`files::File::state`]) before the database's writer, before the small
+//! tables (open files, fetches, push), which are leaves: nothing is called with one of them held. Within a
+//! transaction no file state is locked; what merges need of it are atomics. No lock is held across an await.
 
+mod change;
+mod config;
+mod drain;
 mod error;
+mod fetch;
+mod files;
+mod health;
+mod invalidate;
+mod open;
 mod ops;
+mod pull;
+mod push;
+mod quota;
+mod read;
+mod rename;
 mod status;
+mod sync;
+mod tree;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+pub use config::Config;
 pub use error::{Error, Result};
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use status::{ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
-use crate::store::Store;
-use crate::types::{Fh, Ino};
-
-/// How a mount behaves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Refuse every change with [`Error::ReadOnly`].
-    pub read_only: bool,
-    /// Quiet time after the last change of a file before it is uploaded.
-    pub writeback_delay: Duration,
-    /// Time between looks at the change feeds.
-    pub poll_interval: Duration,
-    /// Bytes the block cache may take; staged writes are not counted and never evicted.
-    pub cache_size: u64,
-    /// Show this folder of the drive (`/a/b`) instead of its root.
-    pub folder: Option<String>,
-    /// This machine's name, for conflict copies.
-    pub host: String,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            read_only: false,
-            writeback_delay: Duration::from_secs(5),
-            poll_interval: Duration::from_secs(30),
-            cache_size: 10 << 30,
-            folder: None,
-            host: "localhost".to_owned(),
-        }
-    }
-}
+use crate::store::nodes::{self, Node};
+use crate::store::{Blocks, Db, Store};
+use crate::types::{Ino, Kind, Row, Status as RowStatus, Timestamp};
 
 /// A mounted drive, without the kernel.
-pub struct Fs {}
+pub struct Fs {
+    config: Config,
+    store: Store,
+    remote: Arc<dyn Remote>,
+    rt: Handle,
+    /// The node the kernel sees as its root.
+    root: AtomicU64,
+    files: Arc<files::Files>,
+    fetcher: fetch::Fetcher,
+    push: push::Push,
+    pull: pull::Pull,
+    sync: sync::Syncer,
+    health: health::Health,
+    quota: quota::Quota,
+    invalidate: invalidate::Invalidator,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
 
-#[allow(unused_variables, missing_docs)]
+/// Milliseconds since 1970 by the local clock.
+fn now_ms() -> i64 {
+    Timestamp::now().as_millis()
+}
+
 impl Fs {
     /// Opens the drive over its local state and starts the background tasks (push, pull, sync). Needs no
     /// network: what is not known locally is asked for when it is wanted.
+    ///
+    /// # Errors
+    /// Those of the local state.
     pub fn start(config: Config, store: Store, remote: Arc<dyn Remote>, rt: Handle) -> Result<Arc<Fs>> {
-        unimplemented!()
+        plant_root(store.db(), &*remote)?;
+        let fs = Arc::new(Fs {
+            files: Arc::default(),
+            fetcher: fetch::Fetcher::default(),
+            push: push::Push::new(config.uploads),
+            pull: pull::Pull::default(),
+            sync: sync::Syncer::default(),
+            health: health::Health::default(),
+            quota: quota::Quota::default(),
+            invalidate: invalidate::Invalidator::default(),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            root: AtomicU64::new(Ino::ROOT.0),
+            config,
+            store,
+            remote,
+            rt,
+        });
+        fs.recover()?;
+        fs.spawn(sync::run(fs.clone()));
+        fs.spawn(pull::run(fs.clone()));
+        fs.spawn(quota::run(fs.clone()));
+        if !fs.config.read_only {
+            fs.spawn(push::run(fs.clone()));
+        }
+        Ok(fs)
+    }
+
+    /// Shows the folder at `path` (`/a/b`) as the root. Before the mount, once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] or [`Error::NotDir`]; those of the network where the folder is not known yet.
+    pub async fn enter(self: &Arc<Self>, path: &str) -> Result<()> {
+        let mut at = Ino::ROOT;
+        for name in path.split('/').filter(|p| !p.is_empty()) {
+            let attr = self.lookup(at, name.as_bytes()).get().await?;
+            if attr.kind != Kind::Folder {
+                return Err(Error::NotDir);
+            }
+            at = attr.ino;
+        }
+        self.root.store(at.0, Ordering::Release);
+        Ok(())
     }
 
     /// Tells the kernel about remote changes from now on. Called once, after the mount stands.
-    pub fn attach_kernel(&self, kernel: Arc<dyn Kernel>) {}
+    pub fn attach_kernel(&self, kernel: Arc<dyn Kernel>) {
+        self.invalidate.attach(kernel);
+    }
 
-    pub fn lookup(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
-        unimplemented!()
+    fn db(&self) -> &Db {
+        self.store.db()
     }
-    pub fn getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> {
-        unimplemented!()
+
+    fn blocks(&self) -> &Blocks {
+        self.store.blocks()
     }
-    pub fn setattr(self: &Arc<Self>, ino: Ino, set: SetAttr) -> Answer<Attr> {
-        unimplemented!()
+
+    /// The node behind a number the kernel uses.
+    fn inward(&self, ino: Ino) -> Ino {
+        if ino == Ino::ROOT { Ino(self.root.load(Ordering::Acquire)) } else { ino }
     }
-    /// Entries whose cookie is above `after`, in the order of cookies, `.` and `..` first; about `limit` of
-    /// them. An empty answer is the end.
-    pub fn readdir(self: &Arc<Self>, ino: Ino, after: u64, limit: usize) -> Answer<Vec<DirEntry>> {
-        unimplemented!()
+
+    /// The number the kernel uses for a node.
+    fn outward(&self, ino: Ino) -> Ino {
+        if ino.0 == self.root.load(Ordering::Acquire) { Ino::ROOT } else { ino }
     }
-    pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        unimplemented!()
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn_on(
+            async move {
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    () = task => {}
+                }
+            },
+            &self.rt,
+        );
     }
-    pub fn create(self: &Arc<Self>, parent: Ino, name: &[u8], flags: OpenFlags) -> Answer<(Attr, Opened)> {
-        unimplemented!()
-    }
-    /// Up to `len` bytes from `offset`; fewer only at the end of the file.
-    pub fn read(self: &Arc<Self>, fh: Fh, offset: u64, len: u32) -> Answer<Bytes> {
-        unimplemented!()
-    }
-    pub fn write(self: &Arc<Self>, fh: Fh, offset: u64, data: &[u8]) -> Answer<u32> {
-        unimplemented!()
-    }
-    pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn release(self: &Arc<Self>, fh: Fh) {
-        unimplemented!()
-    }
-    pub fn fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn fsyncdir(self: &Arc<Self>, ino: Ino) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn mkdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
-        unimplemented!()
-    }
-    pub fn unlink(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn rmdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn rename(
+
+    /// Runs what blocks for long (disk syncs) away from the caller's thread.
+    fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
-        parent: Ino,
-        name: &[u8],
-        to: Ino,
-        to_name: &[u8],
-        noreplace: bool,
-    ) -> Answer<()> {
-        unimplemented!()
-    }
-    pub fn statfs(self: &Arc<Self>) -> StatFs {
-        unimplemented!()
+        f: impl FnOnce(&Arc<Fs>) -> Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let fs = self.clone();
+        let rt = self.rt.clone();
+        Answer::later(async move {
+            rt.spawn_blocking(move || f(&fs)).await.map_err(|e| Error::Io(e.to_string()))?
+        })
     }
 
-    /// Everything a person or a script may want to know.
-    pub fn status(&self) -> Status {
-        unimplemented!()
+    fn check_writable(&self) -> Result<()> {
+        if self.config.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
-    /// Uploads everything now, without the quiet period. Ends when nothing is left to send, or with
-    /// the first state that only a person can resolve (blocked items; session lost): the status then says which.
-    pub async fn drain(self: &Arc<Self>) -> Status {
-        unimplemented!()
+
+    fn node(&self, ino: Ino) -> Result<Node> {
+        self.db().read(|c| nodes::get(c, ino))?.ok_or(Error::Stale)
     }
-    /// Stops the background tasks, makes everything durable and closes the store. Idempotent.
-    pub async fn stop(self: &Arc<Self>) {
-        unimplemented!()
+
+    /// After a start: nodes that only open handles kept are dropped, staged content that nothing names too.
+    fn recover(&self) -> Result<()> {
+        self.db().write(|tx| {
+            for node in nodes::doomed(tx)? {
+                nodes::delete(tx, node.ino)?;
+            }
+            for id in nodes::stray_contents(tx)? {
+                self.blocks().forget(tx, id)?;
+            }
+            Ok(())
+        })?;
+        for (content, verdict) in self.db().read(|c| self.blocks().check_after_boot(c))? {
+            tracing::warn!(
+                content = content.0,
+                ?verdict,
+                "staged content that was not synced before the machine stopped"
+            );
+        }
+        Ok(())
     }
+}
+
+/// The root's node, and that it is still the same account's.
+fn plant_root(db: &Db, remote: &dyn Remote) -> Result<()> {
+    let account = remote.account();
+    db.write(|tx| {
+        if nodes::get(tx, Ino::ROOT)?.is_some() {
+            return Ok(());
+        }
+        let epoch = Timestamp::default();
+        let row = Row {
+            id: account.root.clone(),
+            parent: None,
+            kind: Kind::Folder,
+            name: crate::names::RemoteName::whole(""),
+            status: RowStatus::Exists,
+            bucket: None,
+            content: None,
+            size: 0,
+            readable: true,
+            created: epoch,
+            modified: epoch,
+            updated: epoch,
+        };
+        let now = Timestamp::now();
+        let root =
+            Node { ino: Ino::ROOT, mtime: now, ..Node::from_row(row, None, String::new(), false, now) };
+        nodes::insert(tx, &root)?;
+        Ok(())
+    })?;
+    Ok(())
 }

@@ -10,8 +10,9 @@
 //! caller's, but for what is safe to repeat within one call.
 
 mod error;
-pub mod internxt;
-pub mod session;
+pub mod fault;
+pub mod memory;
+mod method;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
 pub use error::{Class, Error, Refusal};
+pub use method::Method;
 
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Version};

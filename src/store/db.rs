@@ -94,11 +94,6 @@ impl Db {
         self.0.on_end.lock().push(Box::new(f));
     }
 
-    /// Calls `f` soon, outside of any transaction and under no lock of the database.
-    pub(super) fn later(&self, f: impl FnOnce() + Send + 'static) {
-        self.0.late.lock().push(Box::new(f));
-    }
-
     /// Calls `f` once everything committed up to now would survive a loss of power.
     pub(super) fn when_durable(&self, f: impl FnOnce() + Send + 'static) {
         self.0.when_durable.lock().push(Box::new(f));
@@ -153,14 +148,20 @@ impl Db {
         Ok(())
     }
 
-    /// Reads every page. `false` if the file is damaged.
-    pub(super) fn is_sound(&self) -> Result<bool> {
-        let check = |c: &Conn| c.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));
-        match self.read(|c| Ok(check(c)?)) {
-            Ok(s) => Ok(s == "ok"),
-            Err(e) if e.is_corrupt() => Ok(false),
-            Err(e) => Err(e),
+    /// Reads every page; an error that [`Error::is_corrupt`] means if one is damaged.
+    pub(super) fn check(&self) -> Result<()> {
+        let verdict: String = self.read(|c| Ok(c.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))?;
+        if verdict == "ok" {
+            return Ok(());
         }
+        Err(Error::corrupt(verdict))
+    }
+
+    /// Drops everything that was put off.
+    pub(super) fn abandon(&self) {
+        let late = std::mem::take(&mut *self.0.late.lock());
+        let durable = std::mem::take(&mut *self.0.when_durable.lock());
+        drop((late, durable));
     }
 }
 
@@ -172,13 +173,18 @@ struct Ending<'a> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let hooks = std::mem::take(&mut *self.db.on_end.lock());
+        let mut hooks = std::mem::take(&mut *self.db.on_end.lock());
+        if !self.committed {
+            // What came last is undone first.
+            hooks.reverse();
+        }
         hooks.into_iter().for_each(|f| f(self.committed));
     }
 }
 
 fn connect(path: &Path, key: &Key) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_secs(10))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);

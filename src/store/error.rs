@@ -67,6 +67,12 @@ fn owner(pid: Option<u32>) -> String {
 }
 
 impl Error {
+    /// As the database would say it.
+    pub(super) fn corrupt(what: impl Into<String>) -> Error {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Error::Db(rusqlite::Error::SqliteFailure(code, Some(what.into())))
+    }
+
     /// Whether the database itself says that it is damaged.
     pub(super) fn is_corrupt(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
@@ -77,7 +83,9 @@ impl Error {
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
         match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Error::Full,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Error::Full
+            }
             _ => Error::Io(e),
         }
     }

@@ -1,11 +1,20 @@
 //! Local persistent state: the mirror of the drive and the sealed blocks of its content.
+//!
+//! Everything lies in one directory, owned by one process, sealed under a random key that the account's key
+//! wraps: `store.key`, `state.db` (SQLCipher), `blocks/`. What cannot be read is put aside whole, never
+//! deleted.
 
 mod blocks;
 mod db;
+mod dir;
 mod error;
+pub mod nodes;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use blocks::{Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
@@ -14,9 +23,24 @@ pub use error::{Error, Result};
 use crate::crypto::seal::Key;
 
 /// A cache directory, opened and owned by this process. Cheap to clone; the last clone gives the directory
-/// up.
+/// up. Contents in use must be gone by then.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    blocks: Blocks,
+    rebooted: bool,
+    // Last: given up after everything else is closed.
+    _lock: dir::Lock,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What waits for a durable commit refers to the store itself; the next start does it.
+        self.db.abandon();
+    }
+}
 
 /// A store, and what had to be done to open it.
 pub struct Opened {
@@ -38,24 +62,92 @@ pub enum Notice {
     },
 }
 
-#[allow(unused_variables, missing_docs)]
 impl Store {
-    /// Opens or creates the cache directory of the account `account` (its uuid).
+    /// Opens or creates the cache directory of the account `account` (its uuid). Refuses, and touches
+    /// nothing, what is in use, another account's, or too new.
     pub fn open(dir: &Path, account: &str, account_key: &Key) -> Result<Opened> {
-        unimplemented!()
+        let mut lock = dir::Lock::take(dir)?;
+        let mut notices = Vec::new();
+        let found = match dir::find_key(dir, account, account_key)? {
+            dir::Found::Key(key) => match Self::open_db(dir, &key) {
+                Err(e) if e.is_corrupt() => Err(format!("the database cannot be read: {e}")),
+                other => Ok(Some((key, other?))),
+            },
+            dir::Found::Nothing => Ok(None),
+            dir::Found::Damaged(reason) => Err(reason.to_owned()),
+        };
+        let found = found.unwrap_or_else(|reason| {
+            notices.push(Notice::Quarantined { path: PathBuf::new(), reason });
+            None
+        });
+        for Notice::Quarantined { path, .. } in &mut notices {
+            *path = dir::quarantine(dir)?;
+        }
+        let (key, (db, last)) = match found {
+            Some(found) => found,
+            None => {
+                let key = dir::make_key(dir, account, account_key)?;
+                let opened = Self::open_db(dir, &key)?;
+                (key, opened)
+            }
+        };
+        lock.sign();
+        let boot = dir::boot_id();
+        let rebooted = last.as_ref().is_some_and(|(b, _)| *b != boot);
+        let clean = last.is_none_or(|(_, clean)| clean);
+        let blocks = Blocks::start(&db, dir, &key, boot.clone(), rebooted, clean)?;
+        dir::tighten(dir)?;
+        // Durable: what an earlier process committed is so from here on, and replaced slots may be reused.
+        db.write_durable(|tx| {
+            tx.execute("UPDATE meta SET boot = ?1, clean = 0", [&boot])?;
+            Ok(())
+        })?;
+        Ok(Opened { store: Store(Arc::new(Inner { db, blocks, rebooted, _lock: lock })), notices })
     }
+
+    /// The database, proven sound, and what its last user noted: boot id, and whether the end was orderly.
+    fn open_db(dir: &Path, key: &Key) -> Result<(Db, Option<(String, bool)>)> {
+        let db = Db::open(&dir.join(dir::DB_FILE), key.derive(b"inxtfs database", b""))?;
+        let last = db.read(|c| {
+            let row = |r: &rusqlite::Row| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?));
+            Ok(c.query_row("SELECT boot, clean FROM meta", [], row)?)
+        })?;
+        let fresh = last.0.is_empty();
+        if fresh && dir::has_blocks(dir) {
+            return Err(Error::corrupt("it is gone, and blocks are there"));
+        }
+        if !fresh && !last.1 {
+            db.check()?;
+        }
+        Ok((db, (!fresh).then_some(last)))
+    }
+
     /// The database.
     #[must_use]
     pub fn db(&self) -> &Db {
-        unimplemented!()
+        &self.0.db
     }
+
     /// The sealed blocks.
     #[must_use]
     pub fn blocks(&self) -> &Blocks {
-        unimplemented!()
+        &self.0.blocks
     }
-    /// Writes what was put off (counters, times of use) and notes that the end was orderly.
+
+    /// Whether the machine was restarted since the store was last open: see [`Blocks::check_after_boot`].
+    #[must_use]
+    pub fn rebooted(&self) -> bool {
+        self.0.rebooted
+    }
+
+    /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
+    /// orderly. The last thing to be done with a store.
     pub fn close(&self) -> Result<()> {
-        unimplemented!()
+        self.0.db.write_durable(|tx| {
+            self.0.blocks.save(tx)?;
+            tx.execute("UPDATE meta SET clean = 1", [])?;
+            Ok(())
+        })?;
+        self.0.db.checkpoint()
     }
 }

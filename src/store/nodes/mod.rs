@@ -8,12 +8,12 @@ mod push;
 mod tree;
 
 pub use push::{
-    Intent, Queue, clear_intent, due, echoed, forget_echoes, intent, intents_at, next_due, looked, note_echo, put_intent,
-    queue, recount, waiting_on, wake_all,
+    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echoes, intent, intents_at, looked,
+    next_due, note_echo, put_intent, queue, recount, waiting_on, wake_all, wake_children,
 };
 pub use tree::{
-    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, insert, path_of, referrers,
-    remote_children, set_listed_everywhere, tombs_below,
+    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, holders,
+    insert, path_of, referrers, remote_children, set_listed_everywhere, stray_contents, tombs_below, touch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};
@@ -332,7 +332,7 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
 /// # Errors
 /// The database's.
 pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
-    let mut stmt = conn.prepare_cached("SELECT value FROM meta WHERE key=?1")?;
+    let mut stmt = conn.prepare_cached("SELECT value FROM mirror_meta WHERE key=?1")?;
     Ok(stmt.query_row([key], |r| r.get(0)).optional()?)
 }
 
@@ -341,7 +341,7 @@ pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
 /// # Errors
 /// The database's.
 pub fn set_meta(conn: &Connection, key: &str, value: &str) -> Result<(), Error> {
-    conn.prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value=?2")?
+    conn.prepare_cached("INSERT INTO mirror_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value=?2")?
         .execute([key, value])?;
     Ok(())
 }

@@ -81,6 +81,12 @@ pub fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error
     select(conn, tail, params![now, int(limit as u64)])
 }
 
+/// Tombstones whose time has come.
+pub fn due_tombs(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
+    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 AND tomb=1 ORDER BY due, ino LIMIT ?2";
+    select(conn, tail, params![now, int(limit as u64)])
+}
+
 /// When the next dirty node that is not due at `now` will be.
 pub fn next_due(conn: &Connection, now: i64) -> Result<Option<i64>, Error> {
     let sql = "SELECT min(due) FROM nodes WHERE dirty=1 AND blocked=0 AND due>?1";
@@ -110,6 +116,19 @@ pub fn wake_all(conn: &Connection, blocked: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// Puts one node's push off, without touching anything else.
+pub fn defer(conn: &Connection, ino: Ino, due: i64) -> Result<(), Error> {
+    conn.prepare_cached("UPDATE nodes SET due=?2 WHERE ino=?1")?.execute(params![int(ino.0), due])?;
+    Ok(())
+}
+
+/// Makes dirty entries of a folder due: the folder has become known to the server.
+pub fn wake_children(conn: &Connection, parent: Ino) -> Result<(), Error> {
+    conn.prepare_cached("UPDATE nodes SET due=0 WHERE parent=?1 AND dirty=1 AND linked=1")?
+        .execute([int(parent.0)])?;
+    Ok(())
+}
+
 /// Nodes that wait for `ino` to become clean.
 pub fn waiting_on(conn: &Connection, ino: Ino) -> Result<Vec<Node>, Error> {
     select(conn, "WHERE waits_for=?1 AND dirty=1", [int(ino.0)])
@@ -117,9 +136,11 @@ pub fn waiting_on(conn: &Connection, ino: Ino) -> Result<Vec<Node>, Error> {
 
 /// Commits what is about to be sent.
 pub fn put_intent(conn: &Connection, ino: Ino, intent: &Intent, now: i64) -> Result<(), Error> {
-    let body = serde_json::to_string(intent).map_err(|e| Error::Corrupt(e.to_string()))?;
-    conn.prepare_cached("INSERT INTO intents VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET body=?2, at=?3, looks=0")?
-        .execute(params![int(ino.0), body, now])?;
+    let body = serde_json::to_string(intent).map_err(|e| Error::Io(std::io::Error::other(e)))?;
+    conn.prepare_cached(
+        "INSERT INTO intents VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET body=?2, at=?3, looks=0",
+    )?
+    .execute(params![int(ino.0), body, now])?;
     Ok(())
 }
 
@@ -130,11 +151,11 @@ pub fn intent(conn: &Connection, ino: Ino) -> Result<Option<(Intent, i64, u32)>,
         .query_row([int(ino.0)], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     let Some((body, at, looks)) = row else { return Ok(None) };
-    let intent = serde_json::from_str(&body).map_err(|e| Error::Corrupt(e.to_string()))?;
+    let intent = serde_json::from_str(&body).map_err(|e| Error::Io(std::io::Error::other(e)))?;
     Ok(Some((intent, at, looks)))
 }
 
-/// Notes one more look in vain; returns how many there were.
+/// Notes one more look in vain.
 pub fn looked(conn: &Connection, ino: Ino) -> Result<(), Error> {
     conn.prepare_cached("UPDATE intents SET looks=looks+1 WHERE ino=?1")?.execute([int(ino.0)])?;
     Ok(())

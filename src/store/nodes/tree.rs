@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Node, int, kind_int, save, select, select_one, uint};
+use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
-use crate::types::{Ino, NodeId};
+use crate::types::{Ino, NodeId, Timestamp};
 
 /// The node of a number.
 ///
@@ -49,6 +50,32 @@ pub fn tombs_below(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Erro
 /// Nodes that nothing shows and the server does not know: dropped once nobody has them open.
 pub fn doomed(conn: &Connection) -> Result<Vec<Node>, Error> {
     select(conn, "WHERE linked=0 AND r_id IS NULL", [])
+}
+
+/// Living rows, as last confirmed, that show as `display` in the folder `id`, whoever has that name here.
+pub fn holders(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<Node>, Error> {
+    let mut found = Vec::new();
+    for split in RemoteName::all_splits(display) {
+        let tail = "WHERE r_parent=?1 AND r_stem=?2 AND r_ext IS ?3 AND r_status=0";
+        found.extend(select(conn, tail, params![folder.as_str(), split.stem, split.ext])?);
+    }
+    Ok(found)
+}
+
+/// A folder's own times: something in it changed.
+pub fn touch(conn: &Connection, folder: Ino, now: Timestamp) -> Result<(), Error> {
+    let sql = "UPDATE nodes SET mtime_s=?2, mtime_n=?3, ctime_s=?2, ctime_n=?3 WHERE ino=?1";
+    conn.prepare_cached(sql)?.execute(params![int(folder.0), now.secs, now.nanos])?;
+    Ok(())
+}
+
+/// Staged contents that no node and no other content needs.
+pub fn stray_contents(conn: &Connection) -> Result<Vec<ContentId>, Error> {
+    let sql = "SELECT id FROM contents c WHERE state=1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE content=c.id) \
+         AND NOT EXISTS (SELECT 1 FROM contents d WHERE d.base=c.id)";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let ids = stmt.query_map([], |r| Ok(ContentId(r.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
+    Ok(ids)
 }
 
 /// Nodes and staged contents that still need a content as theirs or as their base.

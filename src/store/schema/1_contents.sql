@@ -5,6 +5,7 @@ CREATE TABLE meta (
     clean     INTEGER NOT NULL,            -- closed in order: counters can be believed
     durable   INTEGER NOT NULL DEFAULT 0   -- counts durable commits; the row that they write
 ) STRICT;
+INSERT INTO meta (id, boot, clean) VALUES (1, '', 1);
 
 -- A content: immutable remote bytes (cached), or local ones not yet in a version (staged).
 CREATE TABLE contents (
@@ -18,10 +19,10 @@ CREATE TABLE contents (
     base_limit INTEGER NOT NULL DEFAULT 0,   -- bytes of the base that still count
     fill_place INTEGER,                      -- where fetched bytes of a small cached content go
     fill_slot  INTEGER,
-    generation INTEGER NOT NULL DEFAULT 0,   -- the highest that a slot may carry
     durable    INTEGER NOT NULL DEFAULT 0,
     boot       TEXT    NOT NULL,             -- boot id of the last commit
     pinned     INTEGER NOT NULL DEFAULT 0,
+    condemned  INTEGER NOT NULL DEFAULT 0,   -- to be forgotten as soon as it is nobody's base
     bytes      INTEGER NOT NULL DEFAULT 0,   -- on disk, as of the last save
     last_used  INTEGER NOT NULL DEFAULT 0,   -- milliseconds since 1970
     UNIQUE (bucket, object)

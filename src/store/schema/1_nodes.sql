@@ -31,7 +31,7 @@ CREATE TABLE nodes (
 ) STRICT;
 CREATE UNIQUE INDEX nodes_entry ON nodes(parent, name) WHERE linked = 1;
 CREATE INDEX nodes_order ON nodes(parent, ino) WHERE linked = 1;
-CREATE INDEX nodes_r_parent ON nodes(r_parent);
+CREATE INDEX nodes_r_parent ON nodes(r_parent, r_stem);
 CREATE INDEX nodes_dirty ON nodes(due) WHERE dirty = 1;
 CREATE INDEX nodes_content ON nodes(content) WHERE content IS NOT NULL;
 CREATE INDEX nodes_doomed ON nodes(ino) WHERE linked = 0 AND r_id IS NULL;
@@ -52,7 +52,7 @@ CREATE TABLE echoes (
     PRIMARY KEY (ino, what)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Numbers below are the root's and those reserved for virtual nodes.
 INSERT INTO sqlite_sequence (name, seq) VALUES ('nodes', 63);

@@ -1,0 +1,49 @@
+//! How a mount behaves.
+
+use std::time::Duration;
+
+/// How a mount behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Refuse every change with [`Error::ReadOnly`](super::Error::ReadOnly).
+    pub read_only: bool,
+    /// Quiet time after the last change before it is sent.
+    pub writeback_delay: Duration,
+    /// How long a file must stay empty before it is sent as an empty one.
+    pub empty_delay: Duration,
+    /// Time between looks at the change feeds.
+    pub poll_interval: Duration,
+    /// Bytes the block cache may take; staged writes are not counted and never evicted.
+    pub cache_size: u64,
+    /// Nodes pushed at the same time.
+    pub uploads: usize,
+    /// This machine's name, for conflict copies.
+    pub host: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            read_only: false,
+            writeback_delay: Duration::from_secs(5),
+            empty_delay: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(30),
+            cache_size: 10 << 30,
+            uploads: 6,
+            host: "localhost".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// When a change made at `now` (milliseconds) is due.
+    pub(super) fn due(&self, now: i64) -> i64 {
+        now.saturating_add(i64::try_from(self.writeback_delay.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// When a file that has been empty since `now` is due.
+    pub(super) fn due_empty(&self, now: i64) -> i64 {
+        let delay = self.empty_delay.max(self.writeback_delay);
+        now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    }
+}

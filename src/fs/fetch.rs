@@ -1,0 +1,281 @@
+//! Fetching blocks of a version into its cached content: one fetch a block however many readers wait.
+//!
+//! A [`Run`] is one ranged request. It is entered in the table before it starts; whoever needs a block of it
+//! watches its progress. Runs are independent of their readers: a reader that gives up cancels nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{Error, Fs, Result};
+use crate::block::BLOCK;
+use crate::remote::{self, Body};
+use crate::store::{Content, ContentId};
+use crate::types::Version;
+
+/// The largest ranged request; longer needs are split and run in parallel.
+const RUN_MAX: u64 = 4 << 20;
+
+/// Where a run stands.
+#[derive(Clone, Default)]
+struct Progress {
+    /// Everything below is in the cache (or the cache would not take it).
+    upto: u64,
+    /// How it ended.
+    end: Option<std::result::Result<(), Failure>>,
+}
+
+/// A failure that several waiters share.
+#[derive(Clone)]
+enum Failure {
+    NotFound,
+    Offline,
+    LoggedOut,
+    TimedOut,
+    Io(String),
+}
+
+struct Run {
+    range: Range<u64>,
+    progress: watch::Receiver<Progress>,
+}
+
+#[derive(Default)]
+pub(super) struct Fetcher {
+    runs: Mutex<HashMap<ContentId, Vec<Arc<Run>>>>,
+    /// Versions whose content does not match its hash.
+    corrupt: Mutex<HashSet<Version>>,
+}
+
+impl Fs {
+    /// Makes `range` of a version present in its cached content, as far as the local disk takes it.
+    pub(super) async fn fetch(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<()> {
+        let waits = self.claim(content, version, range.clone())?;
+        for run in waits {
+            let until = range.end.min(run.range.end);
+            let mut progress = run.progress.clone();
+            let at = progress
+                .wait_for(|p| p.end.is_some() || p.upto >= until)
+                .await
+                .map_err(|_| Error::Io("a download was abandoned".to_owned()))?;
+            if let Some(Err(failure)) = &at.end
+                && at.upto < until
+            {
+                return Err(failure.clone().into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts fetching in the background.
+    pub(super) fn fetch_soon(self: &Arc<Self>, content: &Arc<Content>, version: &Version, range: Range<u64>) {
+        if let Err(e) = self.claim(content, version, range) {
+            tracing::debug!(error = %e, "reading ahead failed");
+        }
+    }
+
+    /// Fetches past the cache: the local disk would not take the blocks.
+    pub(super) async fn fetch_past_cache(
+        &self,
+        version: &Version,
+        size: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
+        let mut stream = self.health.note(self.remote.read(version, size, range.clone()).await)?;
+        let mut all = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            all.extend_from_slice(&self.health.note(chunk)?);
+        }
+        if all.len() as u64 != range.end - range.start {
+            return Err(Error::Io("the server sent fewer bytes than the file has".to_owned()));
+        }
+        Ok(all.freeze())
+    }
+
+    /// The runs that cover what is missing of `range`: those under way, and new ones for the rest.
+    fn claim(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<Vec<Arc<Run>>> {
+        if self.fetcher.corrupt.lock().contains(version) {
+            return Err(Error::Io("the content does not match its hash".to_owned()));
+        }
+        let missing = content.missing(range)?;
+        let mut waits = Vec::new();
+        let mut runs = self.fetcher.runs.lock();
+        let running = runs.entry(content.id()).or_default();
+        for need in missing {
+            let mut at = need.start;
+            while at < need.end {
+                if let Some(run) = running.iter().find(|r| r.range.contains(&at)) {
+                    at = run.range.end;
+                    waits.push(run.clone());
+                    continue;
+                }
+                let next =
+                    running.iter().map(|r| r.range.start).filter(|s| *s > at).min().unwrap_or(u64::MAX);
+                let end = need.end.min(next).min(at + RUN_MAX);
+                let (tx, progress) = watch::channel(Progress { upto: at, end: None });
+                let run = Arc::new(Run { range: at..end, progress });
+                running.push(run.clone());
+                waits.push(run.clone());
+                self.spawn(run_to_end(self.clone(), content.clone(), version.clone(), run, tx));
+                at = end;
+            }
+        }
+        if running.is_empty() {
+            runs.remove(&content.id());
+        }
+        Ok(waits)
+    }
+
+    fn end_run(&self, content: &Content, run: &Arc<Run>) {
+        let mut runs = self.fetcher.runs.lock();
+        if let Some(running) = runs.get_mut(&content.id()) {
+            running.retain(|r| !Arc::ptr_eq(r, run));
+            if running.is_empty() {
+                runs.remove(&content.id());
+            }
+        }
+    }
+
+    /// A version turned out not to match its hash: its cached blocks go, and it is not served again.
+    fn condemn(&self, content: &Content, version: &Version) {
+        tracing::error!(object = %version.object, "content does not match its hash; it is not served");
+        self.fetcher.corrupt.lock().insert(version.clone());
+        if let Err(e) = self.db().write(|tx| self.blocks().forget(tx, content.id())) {
+            tracing::warn!(error = %e, "could not drop a damaged content from the cache");
+        }
+    }
+}
+
+/// Runs one request to its end, whoever still waits for it.
+async fn run_to_end(
+    fs: Arc<Fs>,
+    content: Arc<Content>,
+    version: Version,
+    run: Arc<Run>,
+    progress: watch::Sender<Progress>,
+) {
+    let outcome = stream_into(&fs, &content, &version, &run.range, &progress).await;
+    if let Err(remote::Error::Corrupt(_)) = &outcome {
+        fs.condemn(&content, &version);
+    }
+    let end = outcome.map_err(Failure::from);
+    fs.end_run(&content, &run);
+    let complete = end.is_ok();
+    progress.send_modify(|p| p.end = Some(end));
+    let whole = 0..content.size();
+    if complete && run.range != whole && content.missing(whole).is_ok_and(|m| m.is_empty()) {
+        verify(&fs, content, version).await;
+    }
+}
+
+async fn stream_into(
+    fs: &Arc<Fs>,
+    content: &Content,
+    version: &Version,
+    range: &Range<u64>,
+    progress: &watch::Sender<Progress>,
+) -> remote::Result<()> {
+    let size = content.size();
+    // Verified as a whole at its end: nothing of it counts before.
+    let whole = *range == (0..size);
+    let mut stream = fs.health.note(fs.remote.read(version, size, range.clone()).await)?;
+    let mut pending = BytesMut::new();
+    let mut at = range.start;
+    while let Some(chunk) = stream.next().await {
+        pending.extend_from_slice(&fs.health.note(chunk)?);
+        let ready = if whole { 0 } else { whole_blocks(pending.len(), at) };
+        if ready > 0 {
+            fill(content, at, &pending.split_to(ready));
+            at += ready as u64;
+            progress.send_modify(|p| p.upto = at);
+        }
+    }
+    if at + pending.len() as u64 != range.end {
+        return Err(remote::Error::Protocol("fewer bytes than the file has".to_owned()));
+    }
+    fill(content, at, &pending);
+    progress.send_modify(|p| p.upto = range.end);
+    Ok(())
+}
+
+/// How many of `len` bytes from `at` make whole blocks.
+fn whole_blocks(len: usize, at: u64) -> usize {
+    let end = at + len as u64;
+    usize::try_from((end - end % BLOCK as u64).saturating_sub(at)).unwrap_or(0)
+}
+
+/// A cache that is full or failing is no reason to fail a read.
+fn fill(content: &Content, at: u64, data: &[u8]) {
+    if !data.is_empty()
+        && let Err(e) = content.fill(at, data)
+    {
+        tracing::warn!(error = %e, "the cache did not take a block");
+    }
+}
+
+/// Compares a version that is now here as a whole with its hash.
+async fn verify(fs: &Arc<Fs>, content: Arc<Content>, version: Version) {
+    let body = body_of(fs, &content, Arc::new(|_| {}));
+    match fs.health.note(fs.remote.verify(&version, body).await) {
+        Err(remote::Error::Corrupt(_)) => fs.condemn(&content, &version),
+        Err(e) => tracing::debug!(error = %e, "a complete download could not be verified"),
+        Ok(()) => {}
+    }
+}
+
+/// A content as a body to send or to hash, read from local state.
+pub(super) fn body_of(
+    fs: &Arc<Fs>,
+    content: &Arc<Content>,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
+) -> Body {
+    let (fs, content) = (fs.clone(), content.clone());
+    let size = content.size();
+    let read = move |range: Range<u64>| {
+        let (fs, content) = (fs.clone(), content.clone());
+        let rt = fs.rt.clone();
+        let read = rt.spawn_blocking(move || fs.read_local(&content, range).map_err(std::io::Error::other));
+        Box::pin(async move { read.await.map_err(std::io::Error::other)? })
+            as futures_util::future::BoxFuture<_>
+    };
+    Body { size, read: Arc::new(read), progress }
+}
+
+impl From<remote::Error> for Failure {
+    fn from(e: remote::Error) -> Self {
+        match Error::from(e) {
+            Error::NotFound | Error::Stale => Failure::NotFound,
+            Error::Offline => Failure::Offline,
+            Error::LoggedOut => Failure::LoggedOut,
+            Error::TimedOut => Failure::TimedOut,
+            other => Failure::Io(other.to_string()),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(f: Failure) -> Self {
+        match f {
+            Failure::NotFound => Error::Io("the content is gone from the server".to_owned()),
+            Failure::Offline => Error::Offline,
+            Failure::LoggedOut => Error::LoggedOut,
+            Failure::TimedOut => Error::TimedOut,
+            Failure::Io(why) => Error::Io(why),
+        }
+    }
+}

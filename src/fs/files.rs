@@ -1,0 +1,223 @@
+//! Open files: what a handle refers to, and the content an inode shows while it is open.
+//!
+//! One [`File`] an inode, shared by all its handles. While it is in the table, its state is newer than the
+//! node's row: writes reach the row when they are journalled (flush, fsync, release, or the syncer's timer). A
+//! file leaves the table with its last [`Held`], once all of it is journalled.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::{Error, OpenFlags, Result};
+use crate::store::{Content, ContentId};
+use crate::types::{Fh, Ino, Timestamp, Version};
+
+/// Inodes whose kernel pages are remembered as good.
+const PAGES_REMEMBERED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16_384).unwrap();
+
+/// Where an open file's bytes are.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// No bytes.
+    Empty,
+    /// The confirmed version; its cached blocks are opened at the first read.
+    Version(Version, Option<Arc<Content>>),
+    /// Staged, or staged once and uploaded since.
+    Staged(Arc<Content>),
+    /// In a layout this program cannot read; only a whole rewrite changes it.
+    Unreadable,
+}
+
+/// What an open inode shows.
+#[derive(Clone)]
+pub(super) struct State {
+    pub source: Source,
+    pub size: u64,
+    pub mtime: Timestamp,
+    pub ctime: Timestamp,
+    /// Content differs from what is journalled.
+    pub changed: bool,
+    /// Times differ from what is journalled.
+    pub touched: bool,
+}
+
+/// An inode in use.
+pub(super) struct File {
+    pub ino: Ino,
+    /// `None` until first used. Locked before the database's writer, never within a transaction.
+    pub state: Mutex<Option<State>>,
+    /// Mirrors `changed || touched` for those who may not lock the state.
+    pub unjournalled: AtomicBool,
+    refs: AtomicUsize,
+    writers: AtomicUsize,
+}
+
+impl File {
+    /// Whether a handle may still write.
+    pub fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A use of an inode; it stays in the table meanwhile.
+pub(super) struct Held {
+    file: Arc<File>,
+    files: Arc<Files>,
+    writes: bool,
+}
+
+impl Deref for Held {
+    type Target = File;
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut inner = self.files.inner.lock();
+        if self.writes {
+            self.file.writers.fetch_sub(1, Ordering::AcqRel);
+        }
+        let last = self.file.refs.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && !self.file.unjournalled.load(Ordering::Acquire) {
+            inner.by_ino.remove(&self.file.ino);
+        }
+    }
+}
+
+/// Where a handle's sequential reading stands.
+#[derive(Default)]
+pub(super) struct Cursor {
+    /// Where the next sequential read would begin.
+    pub next: u64,
+    /// Bytes to read ahead; 0 while reading is random.
+    pub window: u64,
+    /// Up to where has been read ahead.
+    pub ahead: u64,
+}
+
+/// One `open(2)`.
+pub(super) struct Handle {
+    pub file: Held,
+    pub flags: OpenFlags,
+    pub cursor: Mutex<Cursor>,
+}
+
+/// The tables. Leaves of the lock order.
+pub(super) struct Files {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    by_ino: HashMap<Ino, Arc<File>>,
+    handles: HashMap<Fh, Arc<Handle>>,
+    next: u64,
+    pages: LruCache<Ino, ()>,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Files {
+            inner: Mutex::new(Inner {
+                by_ino: HashMap::new(),
+                handles: HashMap::new(),
+                next: 1,
+                pages: LruCache::new(PAGES_REMEMBERED),
+            }),
+        }
+    }
+}
+
+impl Files {
+    /// A use of the inode, for writing or not.
+    pub fn acquire(self: &Arc<Self>, ino: Ino, writes: bool) -> Held {
+        let mut inner = self.inner.lock();
+        let new = || {
+            Arc::new(File {
+                ino,
+                state: Mutex::new(None),
+                unjournalled: AtomicBool::new(false),
+                refs: AtomicUsize::new(0),
+                writers: AtomicUsize::new(0),
+            })
+        };
+        let file = inner.by_ino.entry(ino).or_insert_with(new).clone();
+        file.refs.fetch_add(1, Ordering::AcqRel);
+        if writes {
+            file.writers.fetch_add(1, Ordering::AcqRel);
+        }
+        Held { file, files: self.clone(), writes }
+    }
+
+    /// A use of the inode, if it is in use already.
+    pub fn acquire_known(self: &Arc<Self>, ino: Ino) -> Option<Held> {
+        let inner = self.inner.lock();
+        let file = inner.by_ino.get(&ino)?.clone();
+        file.refs.fetch_add(1, Ordering::AcqRel);
+        Some(Held { file, files: self.clone(), writes: false })
+    }
+
+    /// All inodes with something to journal.
+    pub fn unjournalled(self: &Arc<Self>) -> Vec<Held> {
+        let inner = self.inner.lock();
+        let pending = inner.by_ino.values().filter(|f| f.unjournalled.load(Ordering::Acquire));
+        pending
+            .map(|file| {
+                file.refs.fetch_add(1, Ordering::AcqRel);
+                Held { file: file.clone(), files: self.clone(), writes: false }
+            })
+            .collect()
+    }
+
+    /// Staged contents that open files show.
+    pub fn contents(&self) -> HashSet<ContentId> {
+        let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();
+        let shown = files.iter().filter_map(|f| match f.state.lock().as_ref().map(|s| &s.source) {
+            Some(Source::Staged(c)) => Some(c.id()),
+            _ => None,
+        });
+        shown.collect()
+    }
+
+    pub fn add_handle(&self, file: Held, flags: OpenFlags) -> Fh {
+        let mut inner = self.inner.lock();
+        let fh = Fh(inner.next);
+        inner.next += 1;
+        inner.handles.insert(fh, Arc::new(Handle { file, flags, cursor: Mutex::default() }));
+        fh
+    }
+
+    pub fn handle(&self, fh: Fh) -> Result<Arc<Handle>> {
+        self.inner.lock().handles.get(&fh).cloned().ok_or(Error::BadHandle)
+    }
+
+    pub fn remove_handle(&self, fh: Fh) -> Option<Arc<Handle>> {
+        self.inner.lock().handles.remove(&fh)
+    }
+
+    /// Whether the inode is in use.
+    pub fn is_open(&self, ino: Ino) -> bool {
+        self.inner.lock().by_ino.contains_key(&ino)
+    }
+
+    /// Whether a handle may still write to the inode, or wrote what is not journalled yet.
+    pub fn is_being_written(&self, ino: Ino) -> bool {
+        let inner = self.inner.lock();
+        inner.by_ino.get(&ino).is_some_and(|f| f.has_writers() || f.unjournalled.load(Ordering::Acquire))
+    }
+
+    /// Whether the kernel's pages of the inode are still good; they count as good from now on.
+    pub fn keep_pages(&self, ino: Ino) -> bool {
+        self.inner.lock().pages.put(ino, ()).is_some()
+    }
+
+    /// The inode shows other content from now on.
+    pub fn drop_pages(&self, ino: Ino) {
+        self.inner.lock().pages.pop(&ino);
+    }
+}

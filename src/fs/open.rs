@@ -1,0 +1,213 @@
+//! Opening and closing: open, create's second half, flush, fsync, release, and the journal behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use super::files::{Held, Source, State};
+use super::{Answer, Error, Fs, OpenFlags, Opened, Result, now_ms};
+use crate::store::nodes::{self, Node};
+use crate::store::{Content, ContentId, Tx};
+use crate::types::{Fh, Ino, Kind, Timestamp};
+
+impl Fs {
+    /// Opens a file. Never asks the network: bytes are fetched when they are read.
+    pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        Answer::Now(self.open_now(self.inward(ino), flags))
+    }
+
+    pub(super) fn open_now(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Result<Opened> {
+        if flags.write || flags.truncate {
+            self.check_writable()?;
+        }
+        let file = self.files.acquire(ino, flags.write);
+        {
+            let mut guard = self.state(&file)?;
+            let state = loaded(&mut guard)?;
+            if matches!(state.source, Source::Unreadable) && !flags.write {
+                return Err(Error::Io("the file is stored in a way this version cannot read".to_owned()));
+            }
+            if flags.truncate {
+                self.truncate_state(&file, state, 0)?;
+            }
+        }
+        let keep_cache = self.files.keep_pages(ino) && !flags.truncate;
+        Ok(Opened { fh: self.files.add_handle(file, flags), keep_cache })
+    }
+
+    /// The file's state, read from the node's row if this is its first use.
+    pub(super) fn state<'a>(&self, file: &'a Held) -> Result<MutexGuard<'a, Option<State>>> {
+        let mut guard = file.state.lock();
+        if guard.is_none() {
+            *guard = Some(self.load_state(file.ino)?);
+        }
+        Ok(guard)
+    }
+
+    fn load_state(&self, ino: Ino) -> Result<State> {
+        let node = self.node(ino)?;
+        if node.kind == Kind::Folder {
+            return Err(Error::IsDir);
+        }
+        let source = match (node.content, node.version()) {
+            (Some(id), _) => Source::Staged(self.blocks().open(id)?),
+            _ if node.emptied => Source::Empty,
+            (None, Some(_)) if node.remote.as_ref().is_some_and(|r| !r.readable) => Source::Unreadable,
+            (None, Some(v)) => Source::Version(v.clone(), None),
+            (None, None) => Source::Empty,
+        };
+        Ok(State {
+            source,
+            size: node.size,
+            mtime: node.mtime,
+            ctime: node.ctime,
+            changed: false,
+            touched: false,
+        })
+    }
+
+    /// Each `close(2)`: the bytes, the name and the times survive the death of this process.
+    pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+        Answer::Now(self.files.handle(fh).and_then(|h| self.journal(&h.file)))
+    }
+
+    /// They survive a loss of power.
+    pub fn fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+        let handle = match self.files.handle(fh) {
+            Ok(h) => h,
+            Err(e) => return Answer::Now(Err(e)),
+        };
+        self.blocking(move |fs| {
+            fs.journal(&handle.file)?;
+            fs.sync_all()
+        })
+    }
+
+    /// The names in a folder survive a loss of power.
+    pub fn fsyncdir(self: &Arc<Self>, _ino: Ino) -> Answer<()> {
+        self.blocking(Fs::sync_all)
+    }
+
+    /// The last close of a handle.
+    pub fn release(self: &Arc<Self>, fh: Fh) {
+        let Some(handle) = self.files.remove_handle(fh) else { return };
+        if let Err(e) = self.journal(&handle.file) {
+            tracing::error!(ino = %handle.file.ino, error = %e, "journalling at release failed; will be tried again");
+        }
+        let (ino, wrote) = (handle.file.ino, handle.flags.write);
+        drop(handle);
+        if let Err(e) = self.drop_if_doomed(ino) {
+            tracing::warn!(%ino, error = %e, "an unlinked file could not be dropped; the next start does it");
+        }
+        if wrote {
+            self.push.wake();
+        }
+    }
+
+    /// Commits what an open file's state says and the row does not. Nothing to say commits nothing.
+    pub(super) fn journal(self: &Arc<Self>, file: &Held) -> Result<()> {
+        let mut guard = file.state.lock();
+        let Some(state) = guard.as_mut() else { return Ok(()) };
+        if !state.changed && !state.touched {
+            return Ok(());
+        }
+        let staged = match &state.source {
+            Source::Staged(c) if c.is_staged() && c.size() > 0 => Some(c.clone()),
+            _ => None,
+        };
+        if let Some(c) = staged.as_ref().filter(|_| state.changed) {
+            c.seal()?;
+        }
+        let now = now_ms();
+        let dropped = self.db().write(|tx| {
+            // A file without a name is nobody's once it is closed.
+            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(None) };
+            let before = node.content;
+            if state.changed {
+                if let Some(c) = &staged {
+                    c.commit(tx)?;
+                }
+                journal_content(&mut node, staged.as_deref(), state);
+                node.due = if state.size == 0 { self.config.due_empty(now) } else { self.config.due(now) };
+                (node.tries, node.blocked, node.error) = (0, false, None);
+            }
+            (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);
+            nodes::save(tx, &node)?;
+            Ok(before.filter(|b| Some(*b) != node.content))
+        })?;
+        (state.changed, state.touched) = (false, false);
+        file.unjournalled.store(false, Ordering::Release);
+        drop(guard);
+        if let Some(c) = staged {
+            self.sync.note(c);
+        }
+        if let Some(id) = dropped {
+            self.sync.retire(id);
+        }
+        self.push.wake();
+        Ok(())
+    }
+
+    /// Drops a node that nothing shows, the server does not know and nobody has open.
+    pub(super) fn drop_if_doomed(&self, ino: Ino) -> Result<()> {
+        if self.files.is_open(ino) {
+            return Ok(());
+        }
+        let dropped = self.db().write(|tx| match nodes::get(tx, ino)? {
+            Some(node) if !node.linked && node.remote.is_none() && nodes::intent(tx, ino)?.is_none() => {
+                nodes::delete(tx, ino)?;
+                Ok(node.content)
+            }
+            _ => Ok(None),
+        })?;
+        if let Some(id) = dropped {
+            self.sync.retire(id);
+        }
+        Ok(())
+    }
+
+    /// Forgets a staged content if nothing refers to it any more. Says whether it is settled: gone, or the
+    /// cache's.
+    pub(super) fn forget_if_stray(&self, tx: &Tx, id: ContentId) -> crate::store::Result<bool> {
+        if nodes::referrers(tx, id)? > 0 {
+            return Ok(false);
+        }
+        match self.blocks().open_in(tx, id) {
+            Ok(c) if c.is_staged() => self.blocks().forget(tx, id).map(|()| true),
+            Ok(_) | Err(crate::store::Error::Gone(_)) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// The state, which [`Fs::state`] has loaded.
+pub(super) fn loaded<'a>(guard: &'a mut MutexGuard<'_, Option<State>>) -> Result<&'a mut State> {
+    guard.as_mut().ok_or(Error::BadHandle)
+}
+
+/// The node's content columns for a changed state.
+fn journal_content(node: &mut Node, staged: Option<&Content>, state: &State) {
+    let id = staged.map(Content::id);
+    if id != node.content {
+        node.uploaded = None;
+    }
+    node.content = id;
+    let server_is_empty = node.remote.as_ref().is_some_and(|r| r.content.is_none());
+    node.emptied = state.size == 0 && !server_is_empty;
+}
+
+impl State {
+    /// Content changed now.
+    pub(super) fn mark_changed(&mut self, file: &Held) {
+        let now = Timestamp::now();
+        (self.mtime, self.ctime, self.changed) = (now, now, true);
+        file.unjournalled.store(true, Ordering::Release);
+    }
+
+    /// Times changed now.
+    pub(super) fn mark_touched(&mut self, file: &Held) {
+        (self.ctime, self.touched) = (Timestamp::now(), true);
+        file.unjournalled.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,213 @@
+//! Reading the feeds: hydration, probes, deltas.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{From, apply};
+use crate::fs::{Fs, Result, now_ms};
+use crate::remote::{self, Cursor, Scope};
+use crate::store::nodes;
+use crate::types::{Kind, NodeId, Row, Status, Timestamp};
+
+/// Deltas reach back this far: stamps are only roughly in the order of commits, and replicas lag.
+const OVERLAP_MS: i64 = 120_000;
+/// A delta is read after this long, whatever the probe says.
+const UNCONDITIONAL_MS: i64 = 300_000;
+/// A row that may be an echo of our own write is read again after this long.
+pub(super) const DOUBT_MS: i64 = 75_000;
+/// Time between tries to hydrate.
+const RETRY: Duration = Duration::from_secs(5);
+
+const KINDS: [Kind; 2] = [Kind::Folder, Kind::File];
+
+/// What the last complete delta saw.
+#[derive(Default)]
+pub(in crate::fs) struct Seen {
+    newest: [Option<(NodeId, Timestamp)>; 2],
+    last_delta: i64,
+}
+
+fn key(what: &str, kind: Kind) -> String {
+    format!("{what}.{}", if kind == Kind::File { "file" } else { "folder" })
+}
+
+pub(in crate::fs) async fn run(fs: Arc<Fs>) {
+    while let Err(e) = hydrate(&fs).await {
+        tracing::debug!(error = %e, "reading the tree was interrupted; will go on");
+        tokio::time::sleep(RETRY).await;
+    }
+    loop {
+        if let Err(e) = poll(&fs).await {
+            tracing::debug!(error = %e, "looking for changes failed");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(fs.config.poll_interval) => {}
+            () = fs.pull.wake.notified() => {}
+        }
+    }
+}
+
+/// Reads the whole tree once. Goes on where it was interrupted.
+async fn hydrate(fs: &Arc<Fs>) -> Result<()> {
+    if fs.is_hydrated()? {
+        return Ok(());
+    }
+    let (folders, files) = tokio::join!(hydrate_kind(fs, Kind::Folder), hydrate_kind(fs, Kind::File));
+    folders?;
+    files?;
+    fs.db().write(|tx| {
+        nodes::set_listed_everywhere(tx)?;
+        nodes::set_meta(tx, "hydrated", "1")
+    })?;
+    tracing::info!("the whole tree is known");
+    // What changed while it was being read.
+    refresh(fs).await
+}
+
+async fn hydrate_kind(fs: &Arc<Fs>, kind: Kind) -> Result<()> {
+    let progress = key("hydrate", kind);
+    let saved = fs.db().read(|c| nodes::meta(c, &progress))?;
+    if saved.as_deref() == Some("done") {
+        return Ok(());
+    }
+    let mut cursor = saved.and_then(|s| parse_cursor(&s)).unwrap_or_default();
+    loop {
+        let page = fs.health.note(fs.remote.changes(kind, Scope::Live, cursor).await)?;
+        let newest = page.rows.iter().map(|r| r.updated).max();
+        apply(fs, page.rows, From::Feed)?;
+        fs.db().write(|tx| {
+            advance(tx, kind, newest)?;
+            nodes::set_meta(tx, &progress, &page.next.map_or("done".to_owned(), |c| show_cursor(&c)))
+        })?;
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn show_cursor(c: &Cursor) -> String {
+    format!("{} {}", c.after.map_or(String::from("-"), |t| t.as_millis().to_string()), c.skip)
+}
+
+fn parse_cursor(s: &str) -> Option<Cursor> {
+    let (after, skip) = s.split_once(' ')?;
+    Some(Cursor { after: after.parse().ok().map(Timestamp::from_millis), skip: skip.parse().ok()? })
+}
+
+/// Moves the checkpoint, which only what the server said may move.
+fn advance(tx: &crate::store::Tx, kind: Kind, newest: Option<Timestamp>) -> crate::store::Result<()> {
+    let Some(newest) = newest.map(Timestamp::as_millis) else { return Ok(()) };
+    if checkpoint(tx, kind)?.is_none_or(|c| newest > c) {
+        nodes::set_meta(tx, &key("checkpoint", kind), &newest.to_string())?;
+    }
+    Ok(())
+}
+
+fn checkpoint(c: &crate::store::Conn, kind: Kind) -> crate::store::Result<Option<i64>> {
+    Ok(nodes::meta(c, &key("checkpoint", kind))?.and_then(|s| s.parse().ok()))
+}
+
+/// The cheap look: one newest row of each feed. A delta only if it shows something new, or it has been long.
+async fn poll(fs: &Arc<Fs>) -> Result<()> {
+    doubts(fs).await?;
+    let mut seen = fs.pull.gate.lock().await;
+    if now_ms() - seen.last_delta < UNCONDITIONAL_MS {
+        let (folders, files) = tokio::join!(fs.remote.newest(Kind::Folder), fs.remote.newest(Kind::File));
+        let newest = [fs.health.note(folders)?, fs.health.note(files)?];
+        if newest == seen.newest {
+            fs.pull.last_sync.store(now_ms() / 1000, Ordering::Relaxed);
+            return Ok(());
+        }
+    }
+    delta(fs, &mut seen).await
+}
+
+/// Reads what changed, now.
+///
+/// # Errors
+/// Those of the network and the local state.
+pub(in crate::fs) async fn refresh(fs: &Arc<Fs>) -> Result<()> {
+    let mut seen = fs.pull.gate.lock().await;
+    delta(fs, &mut seen).await
+}
+
+async fn delta(fs: &Arc<Fs>, seen: &mut Seen) -> Result<()> {
+    if !fs.is_hydrated()? {
+        // Rows of folders that were listed on demand are followed all the same.
+        tracing::trace!("a delta before the tree is known");
+    }
+    let started = now_ms();
+    let mut newest = [None, None];
+    for (i, kind) in KINDS.into_iter().enumerate() {
+        newest[i] = delta_of(fs, kind).await?;
+    }
+    // Checkpoints advance when both feeds are complete.
+    fs.db().write(|tx| {
+        for (i, kind) in KINDS.into_iter().enumerate() {
+            advance(tx, kind, newest[i].as_ref().map(|(_, t): &(NodeId, Timestamp)| *t))?;
+        }
+        nodes::forget_echoes(tx, started - 24 * 3_600_000)
+    })?;
+    for (slot, new) in seen.newest.iter_mut().zip(newest) {
+        *slot = new.or(slot.take());
+    }
+    seen.last_delta = started;
+    fs.pull.last_sync.store(started / 1000, Ordering::Relaxed);
+    Ok(())
+}
+
+/// One feed from its checkpoint on; the newest row of it.
+async fn delta_of(fs: &Arc<Fs>, kind: Kind) -> Result<Option<(NodeId, Timestamp)>> {
+    let from = fs.db().read(|c| checkpoint(c, kind))?;
+    let mut cursor = from.map(|c| Cursor::since(Timestamp::from_millis(c - OVERLAP_MS))).unwrap_or_default();
+    let mut newest: Option<(NodeId, Timestamp)> = None;
+    loop {
+        let page = fs.health.note(fs.remote.changes(kind, Scope::All, cursor).await)?;
+        for row in &page.rows {
+            if newest.as_ref().is_none_or(|(_, t)| row.updated >= *t) {
+                newest = Some((row.id.clone(), row.updated));
+            }
+        }
+        apply(fs, page.rows, From::Feed)?;
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(newest),
+        }
+    }
+}
+
+/// Rows that may have been echoes of our own writes are read again, long enough after those.
+async fn doubts(fs: &Arc<Fs>) -> Result<()> {
+    let now = now_ms();
+    let due: Vec<_> = {
+        let doubted = fs.pull.doubted.lock();
+        doubted.iter().filter(|(_, (_, at))| *at <= now).map(|(id, (kind, _))| (id.clone(), *kind)).collect()
+    };
+    for (id, kind) in due {
+        let row = match fs.health.note(fs.remote.stat(kind, &id).await) {
+            Ok(row) => Some(row),
+            Err(remote::Error::NotFound) => gone(fs, &id)?,
+            Err(e) => return Err(e.into()),
+        };
+        fs.pull.doubted.lock().remove(&id);
+        if let Some(row) = row {
+            apply(fs, vec![row], From::Fresh)?;
+        }
+    }
+    Ok(())
+}
+
+/// A row that is not found any more, as deleted.
+fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
+    let node = fs.db().read(|c| nodes::by_remote(c, id))?;
+    Ok(node.and_then(|n| n.remote).map(|r| Row { status: Status::Deleted, ..r }))
+}
+
+impl Fs {
+    /// Whether the whole tree has been read.
+    pub(in crate::fs) fn is_hydrated(&self) -> Result<bool> {
+        Ok(self.db().read(|c| nodes::meta(c, "hydrated"))?.is_some())
+    }
+}

@@ -1,0 +1,242 @@
+//! The three-way merge of one row: what the server says now, what it last confirmed, what the user sees.
+//!
+//! Clean nodes take the server's state. Where both sides changed: content against content keeps both, an edit
+//! beats a delete, of two moves the local one is pushed last and wins.
+
+use std::sync::Arc;
+
+use super::{From, Outcome};
+use crate::fs::change::is_moved;
+use crate::fs::invalidate::Note;
+use crate::fs::push::confirm::place;
+use crate::fs::push::trash::settle_below;
+use crate::fs::{Fs, now_ms};
+use crate::store::nodes::{self, Node};
+use crate::store::{Result, Tx};
+use crate::types::{Ino, Kind, Row, Status, Timestamp};
+
+/// How long after one of our writes its pre-image is taken for an echo.
+const ECHO_MS: i64 = 60_000;
+
+/// A merge within one transaction.
+pub(super) struct Merge<'a> {
+    pub fs: &'a Arc<Fs>,
+    pub tx: &'a Tx<'a>,
+    pub from: From,
+    pub now: Timestamp,
+    pub outcome: Outcome,
+}
+
+impl<'a> Merge<'a> {
+    pub fn new(fs: &'a Arc<Fs>, tx: &'a Tx<'a>, from: From) -> Self {
+        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default() }
+    }
+
+    /// Merges one row.
+    pub fn row(&mut self, row: &Row) -> Result<()> {
+        match nodes::by_remote(self.tx, &row.id)? {
+            Some(node) if node.ino == Ino::ROOT => Ok(()),
+            Some(node) => self.known(node, row),
+            None if row.status == Status::Exists => self.unknown(row),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&mut self, row: &Row) -> Result<()> {
+        let Some(folder) = row.parent.as_ref() else { return Ok(()) };
+        if !nodes::intents_at(self.tx, folder, &row.name.display())?.is_empty() {
+            // Maybe our own create, whose answer is not here yet: resolving that finds it.
+            return Ok(());
+        }
+        let parent = nodes::by_remote(self.tx, folder)?.map(|p| p.ino);
+        self.add(row, parent)
+    }
+
+    fn known(&mut self, node: Node, row: &Row) -> Result<()> {
+        let Some(confirmed) = node.remote.clone() else { return Ok(()) };
+        if nodes::intent(self.tx, node.ino)?.is_some() {
+            return Ok(());
+        }
+        let stale = self.from == From::Feed && row.updated < confirmed.updated;
+        if stale || (*row == confirmed && !node.tomb) {
+            return Ok(());
+        }
+        match (row.status, node.tomb) {
+            (Status::Exists, true) => self.exists_against_delete(node, &confirmed, row),
+            (Status::Exists, false) => self.exists(node, &confirmed, row),
+            (_, true) => self.delete_confirmed(node, row),
+            (_, false) => self.gone(node, row),
+        }
+    }
+
+    /// The user deleted it here. Edited by somebody else since: the edit lives.
+    fn exists_against_delete(&mut self, mut node: Node, confirmed: &Row, row: &Row) -> Result<()> {
+        let edited = row.content != confirmed.content && !self.is_echo(&node, row)?;
+        node.remote = Some(row.clone());
+        nodes::save(self.tx, &node)?;
+        if edited { self.revive(row) } else { Ok(()) }
+    }
+
+    /// Takes back a delete the user made here.
+    pub fn revive(&mut self, row: &Row) -> Result<()> {
+        let Some(mut node) = nodes::by_remote(self.tx, &row.id)?.filter(|n| n.tomb) else { return Ok(()) };
+        (node.tomb, node.tries, node.error, node.waits_for) = (false, 0, None, None);
+        node.remote = Some(row.clone());
+        (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
+        self.place_row(node, row)
+    }
+
+    /// Our delete has arrived; so have those below it.
+    fn delete_confirmed(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
+        node.moved = false;
+        node.remote = Some(row.clone());
+        nodes::save(self.tx, &node)?;
+        if node.kind == Kind::Folder {
+            settle_below(self.tx, &row.id)?;
+        }
+        for waiting in nodes::waiting_on(self.tx, node.ino)? {
+            nodes::defer(self.tx, waiting.ino, 0)?;
+        }
+        self.outcome.push = true;
+        self.forget_deleted(node, row)
+    }
+
+    /// A row that is gone for good leaves the mirror.
+    fn forget_deleted(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        if row.status == Status::Deleted && node.kind == Kind::File {
+            node.remote = None;
+            (node.tomb, node.linked) = (true, false);
+            nodes::save(self.tx, &node)?;
+            self.outcome.doomed.push(node.ino);
+        }
+        Ok(())
+    }
+
+    /// Somebody else deleted it, or put it into the trash.
+    fn gone(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        let edited = node.content_dirty() || self.fs.files.is_being_written(node.ino);
+        if node.kind == Kind::File && edited {
+            // An edit beats a delete: it becomes a file of its own.
+            node.remote = None;
+            (node.moved, node.due) = (false, now_ms());
+            node.emptied = node.size == 0 && node.content.is_none();
+            self.outcome.push = true;
+            return nodes::save(self.tx, &node);
+        }
+        if node.kind == Kind::Folder && node.linked {
+            self.rescue(&node)?;
+        }
+        if let (Some(parent), true) = (node.parent, node.linked) {
+            self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+        }
+        (node.linked, node.moved) = (false, false);
+        node.remote = Some(row.clone());
+        nodes::save(self.tx, &node)?;
+        self.forget_deleted(node, row)
+    }
+
+    fn exists(&mut self, mut node: Node, confirmed: &Row, row: &Row) -> Result<()> {
+        if confirmed.status != Status::Exists || !node.linked {
+            // Restored from the trash.
+            node.remote = Some(row.clone());
+            (node.size, node.mtime) = (row.size, row.modified);
+            return self.place_row(node, row);
+        }
+        let mut row = row.clone();
+        if row.content != confirmed.content {
+            if self.is_echo(&node, &row)? {
+                self.outcome.doubted.push((row.id.clone(), row.kind));
+                row = Row {
+                    content: confirmed.content.clone(),
+                    size: confirmed.size,
+                    modified: confirmed.modified,
+                    ..row
+                };
+            } else {
+                return self.new_content(node, &row);
+            }
+        }
+        let (here, there) =
+            (place(confirmed.parent.as_ref(), &confirmed.name), place(row.parent.as_ref(), &row.name));
+        if here != there {
+            if self.from == From::Feed && nodes::echoed(self.tx, node.ino, &there, now_ms() - ECHO_MS)? {
+                self.outcome.doubted.push((row.id.clone(), row.kind));
+                (row.parent, row.name) = (confirmed.parent.clone(), confirmed.name.clone());
+            } else {
+                return self.new_place(node, confirmed, &row);
+            }
+        }
+        self.refreshed(node, confirmed, row)
+    }
+
+    /// Nothing the user sees changed, but perhaps the time.
+    fn refreshed(&mut self, mut node: Node, confirmed: &Row, row: Row) -> Result<()> {
+        if row.modified != confirmed.modified && node.mtime == confirmed.modified && !node.content_dirty() {
+            node.mtime = row.modified;
+            self.outcome.notes.push(Note::Attr(node.ino));
+        }
+        node.remote = Some(row);
+        nodes::save(self.tx, &node)
+    }
+
+    /// Somebody else's content.
+    fn new_content(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        if node.content_dirty() || self.fs.files.is_being_written(node.ino) {
+            return self.conflict(node, row);
+        }
+        if self.fs.files.is_open(node.ino) {
+            // Pages and size are an inode's: who has it open keeps its version, the name gets a new inode.
+            let parent = node.parent;
+            self.unname(&mut node)?;
+            (node.remote, node.tomb) = (None, true);
+            nodes::save(self.tx, &node)?;
+            self.outcome.doomed.push(node.ino);
+            return self.add(row, parent);
+        }
+        (node.size, node.mtime, node.ctime) = (row.size, row.modified, self.now);
+        node.remote = Some(Row { parent: row.parent.clone(), ..row.clone() });
+        self.outcome.notes.push(Note::Data(node.ino));
+        self.place_row(node, row)
+    }
+
+    /// Both sides changed the content: theirs keeps the name and the identity, ours goes beside it.
+    fn conflict(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        let parent = node.parent;
+        tracing::warn!(name = %node.name, "changed here and elsewhere; keeping both");
+        self.unname(&mut node)?;
+        node.remote = None;
+        node.uploaded = None;
+        (node.moved, node.alias, node.due, node.linked) = (false, false, now_ms(), true);
+        node.emptied = node.content.is_none() && node.size == 0;
+        node.name = self.free_conflict_name(parent, &node.name)?;
+        nodes::save(self.tx, &node)?;
+        if let Some(parent) = parent {
+            self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+        }
+        self.outcome.push = true;
+        self.add(row, parent)
+    }
+
+    /// Somebody else moved or renamed it. A local move that is still to be pushed wins.
+    fn new_place(&mut self, mut node: Node, confirmed: &Row, row: &Row) -> Result<()> {
+        if node.moved {
+            node.remote = Some(row.clone());
+            node.moved = is_moved(self.tx, &node)?;
+            return nodes::save(self.tx, &node);
+        }
+        if row.modified != confirmed.modified && node.mtime == confirmed.modified {
+            node.mtime = row.modified;
+        }
+        node.remote = Some(row.clone());
+        self.place_row(node, row)
+    }
+
+    /// Whether a row shows what one of our own writes replaced or set not long ago.
+    fn is_echo(&self, node: &Node, row: &Row) -> Result<bool> {
+        let Some(version) = row.content.as_ref().filter(|_| self.from == From::Feed) else {
+            return Ok(false);
+        };
+        nodes::echoed(self.tx, node.ino, &version.object, now_ms() - ECHO_MS)
+    }
+}

@@ -1,0 +1,153 @@
+//! Reconcile: brings what the server reports into the mirror, merged three ways, and tells the kernel.
+//!
+//! The whole tree is read once (hydration), then the feeds are followed: a cheap probe each poll, a delta with
+//! overlap when it shows something or minutes have passed. Rows are merged in short transactions.
+
+mod feed;
+mod merge;
+mod place;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::files::Source;
+use super::invalidate::Note;
+use super::tree::Listings;
+use super::{Fs, Result};
+use crate::store::nodes;
+use crate::store::{ContentId, Tx};
+use crate::types::{Ino, Kind, NodeId, Row};
+
+pub(super) use feed::{refresh, run};
+
+/// Rows merged in one transaction: a few milliseconds at most.
+const CHUNK: usize = 64;
+
+/// Where rows come from, which says how far they may be trusted to be new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum From {
+    /// A feed or a listing: may lag behind our own writes.
+    Feed,
+    /// Read just now to decide something, or long enough after our own writes.
+    Fresh,
+}
+
+/// What the reader of the feeds remembers.
+#[derive(Default)]
+pub(super) struct Pull {
+    pub listings: Listings,
+    /// One reader of the feeds at a time.
+    gate: tokio::sync::Mutex<feed::Seen>,
+    wake: Notify,
+    /// Rows that looked like echoes of our own writes: read again at this time (milliseconds).
+    doubted: Mutex<HashMap<NodeId, (Kind, i64)>>,
+    /// Seconds since 1970 of the last complete look; 0: never.
+    last_sync: AtomicI64,
+}
+
+impl Pull {
+    /// Look now.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub fn last_sync(&self) -> Option<i64> {
+        Some(self.last_sync.load(Ordering::Relaxed)).filter(|s| *s > 0)
+    }
+}
+
+/// What merging did, to be finished after the transaction.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub notes: Vec<Note>,
+    pub retired: Vec<ContentId>,
+    pub doomed: Vec<Ino>,
+    pub doubted: Vec<(NodeId, Kind)>,
+    pub push: bool,
+}
+
+/// Merges rows into the mirror.
+///
+/// # Errors
+/// Those of the local state; what was merged before stays.
+pub(super) fn apply(fs: &Arc<Fs>, rows: Vec<Row>, from: From) -> Result<()> {
+    for chunk in rows.chunks(CHUNK) {
+        let outcome = fs.db().write(|tx| {
+            let mut merge = merge::Merge::new(fs, tx, from);
+            for row in chunk {
+                merge.row(row)?;
+            }
+            Ok(merge.outcome)
+        })?;
+        finish(fs, outcome);
+    }
+    Ok(())
+}
+
+/// Merges a folder's listing, after which all its children are known.
+pub(super) fn apply_listing(fs: &Arc<Fs>, folder: Ino, rows: Vec<Row>) -> Result<()> {
+    apply(fs, rows, From::Feed)?;
+    fs.db().write(|tx| mark_listed(tx, folder))?;
+    Ok(())
+}
+
+fn mark_listed(tx: &Tx, folder: Ino) -> crate::store::Result<()> {
+    let Some(mut node) = nodes::get(tx, folder)? else { return Ok(()) };
+    node.listed = true;
+    nodes::save(tx, &node)
+}
+
+/// Takes back deletes that the user made here.
+pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
+    let outcome = fs.db().write(|tx| {
+        let mut merge = merge::Merge::new(fs, tx, From::Fresh);
+        for row in &rows {
+            merge.revive(row)?;
+        }
+        Ok(merge.outcome)
+    })?;
+    finish(fs, outcome);
+    Ok(())
+}
+
+fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+    let due = super::now_ms() + feed::DOUBT_MS;
+    {
+        let mut doubted = fs.pull.doubted.lock();
+        for (id, kind) in outcome.doubted {
+            doubted.entry(id).or_insert((kind, due));
+        }
+    }
+    for note in &outcome.notes {
+        if let Note::Data(ino) = note {
+            fs.files.drop_pages(*ino);
+            show_new_version(fs, *ino);
+        }
+    }
+    outcome.retired.into_iter().for_each(|id| fs.sync.retire(id));
+    for ino in outcome.doomed {
+        if let Err(e) = fs.drop_if_doomed(ino) {
+            tracing::debug!(%ino, error = %e, "dropping a node failed");
+        }
+    }
+    fs.invalidate.tell(outcome.notes, |ino| fs.outward(ino));
+    if outcome.push {
+        fs.push.wake();
+    }
+}
+
+/// A file that was opened while its row was being merged shows the new version.
+fn show_new_version(fs: &Arc<Fs>, ino: Ino) {
+    let Some(file) = fs.files.acquire_known(ino) else { return };
+    let mut guard = file.state.lock();
+    let Some(state) = guard.as_mut().filter(|s| !s.changed) else { return };
+    let Ok(Some(node)) = fs.db().read(|c| nodes::get(c, ino)) else { return };
+    if node.content.is_none() && !node.emptied {
+        state.source = node.version().map_or(Source::Empty, |v| Source::Version(v.clone(), None));
+        (state.size, state.mtime) = (node.size, node.mtime);
+    }
+}

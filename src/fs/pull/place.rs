@@ -1,0 +1,244 @@
+//! Where rows go in the tree: names that are taken or cannot be shown, folders that are not known yet or gone.
+
+use super::merge::Merge;
+use crate::fs::change::is_moved;
+use crate::fs::invalidate::Note;
+use crate::fs::now_ms;
+use crate::names;
+use crate::store::Result;
+use crate::store::nodes::{self, Node};
+use crate::types::{Ino, Kind, Row, Timestamp};
+
+/// Conflict copies of one name and day that are told apart.
+const COPIES: u32 = 1000;
+
+impl Merge<'_> {
+    /// A row the mirror does not know gets a node.
+    pub(super) fn add(&mut self, row: &Row, parent: Option<Ino>) -> Result<()> {
+        if let Some(parent) = parent
+            && self.merge_folders(row, parent)?
+        {
+            return Ok(());
+        }
+        let display = row.name.display();
+        let (name, alias) = self.name_for(row, parent, &display, None)?;
+        let mut node = Node::from_row(row.clone(), parent, name, alias, self.now);
+        node.listed = row.kind == Kind::Folder && self.fs_knows_all()?;
+        let node = nodes::insert(self.tx, &node)?;
+        self.appeared(&node);
+        if node.kind == Kind::Folder { self.gather(&node) } else { Ok(()) }
+    }
+
+    /// A folder of that name that is only here becomes the server's: folders merge.
+    fn merge_folders(&mut self, row: &Row, parent: Ino) -> Result<bool> {
+        if row.kind != Kind::Folder {
+            return Ok(false);
+        }
+        let Some(mut ours) = nodes::child(self.tx, parent, &row.name.display())? else { return Ok(false) };
+        if ours.kind != Kind::Folder || ours.remote.is_some() {
+            return Ok(false);
+        }
+        ours.remote = Some(row.clone());
+        ours.listed = self.fs_knows_all()?;
+        ours.moved = is_moved(self.tx, &ours)?;
+        nodes::save(self.tx, &ours)?;
+        nodes::wake_children(self.tx, ours.ino)?;
+        self.outcome.push = true;
+        self.gather(&ours)?;
+        Ok(true)
+    }
+
+    /// Children that were reported before their folder.
+    fn gather(&mut self, folder: &Node) -> Result<()> {
+        let Some(id) = folder.id().cloned() else { return Ok(()) };
+        for child in nodes::adopt_orphans(self.tx, &id)? {
+            let Some(row) = child.remote.clone() else { continue };
+            self.place_row(child, &row)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a node where its row says it is, and saves it.
+    pub(super) fn place_row(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        let parent = match row.parent.as_ref() {
+            Some(id) => nodes::by_remote(self.tx, id)?.map(|p| p.ino),
+            None => None,
+        };
+        let display = row.name.display();
+        let unchanged = node.linked && node.parent == parent && (node.name == display || node.alias);
+        if unchanged && !node.alias {
+            node.moved = is_moved(self.tx, &node)?;
+            return nodes::save(self.tx, &node);
+        }
+        if node.linked {
+            self.vanished(&node);
+        }
+        let (name, alias) = self.name_for(row, parent, &display, Some(node.ino))?;
+        (node.name, node.alias, node.parent, node.linked) = (name, alias, parent, true);
+        node.moved = is_moved(self.tx, &node)?;
+        nodes::save(self.tx, &node)?;
+        self.appeared(&node);
+        Ok(())
+    }
+
+    /// The name a row shows under: its own, or a stand-in where that cannot be shown or is taken. A name that a
+    /// local, unsent node has is given up by that one.
+    fn name_for(
+        &mut self,
+        row: &Row,
+        parent: Option<Ino>,
+        display: &str,
+        own: Option<Ino>,
+    ) -> Result<(String, bool)> {
+        let stand_in = || (names::alias(display, row.id.as_str()), true);
+        if !names::is_showable(display) {
+            return Ok(stand_in());
+        }
+        let Some(parent) = parent else { return Ok((display.to_owned(), false)) };
+        let taken = nodes::child(self.tx, parent, display)?.filter(|t| Some(t.ino) != own);
+        match taken {
+            None => Ok((display.to_owned(), false)),
+            Some(ours) if ours.remote.is_none() || ours.moved => {
+                self.step_beside(ours, parent)?;
+                Ok((display.to_owned(), false))
+            }
+            Some(_) => Ok(stand_in()),
+        }
+    }
+
+    /// Gives an unsent node a conflict name.
+    fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
+        tracing::warn!(name = %ours.name, "the name was taken by another client; ours steps aside");
+        let name = self.free_conflict_name(Some(parent), &ours.name)?;
+        self.vanished(&ours);
+        (ours.name, ours.alias, ours.due) = (name, false, now_ms());
+        ours.moved = is_moved(self.tx, &ours)?;
+        nodes::save(self.tx, &ours)?;
+        self.appeared(&ours);
+        self.outcome.push = true;
+        Ok(())
+    }
+
+    pub(super) fn free_conflict_name(&self, parent: Option<Ino>, name: &str) -> Result<String> {
+        let date = date_of(self.now);
+        let mut candidate = names::conflict(name, &self.fs.config.host, &date, 1);
+        let Some(parent) = parent else { return Ok(candidate) };
+        for n in 2..COPIES {
+            if nodes::child(self.tx, parent, &candidate)?.is_none() {
+                break;
+            }
+            candidate = names::conflict(name, &self.fs.config.host, &date, n);
+        }
+        Ok(candidate)
+    }
+
+    /// Takes a node's name away; it is still in its folder's column.
+    pub(super) fn unname(&mut self, node: &mut Node) -> Result<()> {
+        self.vanished(node);
+        node.linked = false;
+        nodes::save(self.tx, &Node { remote: None, tomb: true, ..node.clone() })
+    }
+
+    /// A folder is gone on the server while something below it is only here: the path is made again, and what
+    /// was edited moves there.
+    pub(super) fn rescue(&mut self, folder: &Node) -> Result<()> {
+        let edited = self.edited_below(folder.ino)?;
+        if edited.is_empty() {
+            return Ok(());
+        }
+        let Some(parent) = folder.parent else { return Ok(()) };
+        tracing::warn!(name = %folder.name, "deleted elsewhere while edited here; what was edited stays");
+        let mut hidden = folder.clone();
+        hidden.linked = false;
+        nodes::save(self.tx, &hidden)?;
+        let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
+        let again = nodes::insert(self.tx, &again)?;
+        self.appeared(&again);
+        for mut node in edited {
+            self.vanished(&node);
+            node.parent = Some(again.ino);
+            // What is only here moves; what the server has under the dead folder is made anew.
+            node.remote = None;
+            (node.moved, node.uploaded, node.due) = (false, None, now_ms());
+            node.emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
+            nodes::save(self.tx, &node)?;
+            self.appeared(&node);
+        }
+        self.outcome.push = true;
+        Ok(())
+    }
+
+    /// Children of a folder that hold something only here: edited files, new folders, folders with such below.
+    /// The latter are made again in their turn.
+    fn edited_below(&mut self, folder: Ino) -> Result<Vec<Node>> {
+        let mut edited = Vec::new();
+        let mut after = Ino(0);
+        loop {
+            let page = nodes::children(self.tx, folder, after, 256)?;
+            let Some(last) = page.last() else { return Ok(edited) };
+            after = last.ino;
+            for node in page {
+                match node.kind {
+                    Kind::File if node.content_dirty() || self.fs.files.is_being_written(node.ino) => {
+                        edited.push(node);
+                    }
+                    Kind::Folder if node.remote.is_none() => edited.push(node),
+                    Kind::Folder => self.rescue_within(&node, &mut edited)?,
+                    Kind::File => {}
+                }
+            }
+        }
+    }
+
+    fn rescue_within(&mut self, folder: &Node, edited: &mut Vec<Node>) -> Result<()> {
+        let below = self.edited_below(folder.ino)?;
+        if below.is_empty() {
+            return Ok(());
+        }
+        let Some(parent) = folder.parent else { return Ok(()) };
+        nodes::save(self.tx, &Node { linked: false, ..folder.clone() })?;
+        let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
+        let again = nodes::insert(self.tx, &again)?;
+        for node in below {
+            self.vanished(&node);
+            let emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
+            let moved = Node {
+                parent: Some(again.ino),
+                remote: None,
+                moved: false,
+                uploaded: None,
+                emptied,
+                due: now_ms(),
+                ..node
+            };
+            nodes::save(self.tx, &moved)?;
+            self.appeared(&moved);
+        }
+        edited.push(again);
+        Ok(())
+    }
+
+    fn appeared(&mut self, node: &Node) {
+        if let (Some(parent), true) = (node.parent, node.linked) {
+            self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+            self.outcome.notes.push(Note::Attr(parent));
+        }
+    }
+
+    pub(super) fn vanished(&mut self, node: &Node) {
+        if let Some(parent) = node.parent {
+            self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+            self.outcome.notes.push(Note::Attr(parent));
+        }
+    }
+
+    fn fs_knows_all(&self) -> Result<bool> {
+        Ok(nodes::meta(self.tx, "hydrated")?.is_some())
+    }
+}
+
+/// The day, as people write it in file names.
+fn date_of(now: Timestamp) -> String {
+    let second = jiff::Timestamp::from_second(now.secs).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    second.strftime("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,146 @@
+//! What the server has answered becomes what it last confirmed. One transaction each, with the intent's end.
+
+use std::sync::Arc;
+
+use super::step::Stop;
+use crate::fs::change::is_moved;
+use crate::fs::{Fs, Result, now_ms};
+use crate::names::RemoteName;
+use crate::remote::{self, Class};
+use crate::store::nodes::{self, Intent, Node};
+use crate::store::{self, ContentId, Tx};
+use crate::types::{Ino, NodeId, Row, Timestamp, Version};
+
+/// A place, as it is remembered among the echoes.
+pub(in crate::fs) fn place(parent: Option<&NodeId>, name: &RemoteName) -> String {
+    format!("{}/{}/{}", parent.map_or("", NodeId::as_str), name.stem, name.ext.as_deref().unwrap_or(""))
+}
+
+/// Commits what is about to be sent, durably: after a loss of power it must be known that it may have been done.
+pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::result::Result<(), Stop> {
+    let current = fs.db().write_durable(|tx| {
+        let same = nodes::get(tx, node.ino)?.is_some_and(|n| {
+            !n.tomb
+                && n.id() == node.id()
+                && n.content == node.content
+                && n.emptied == node.emptied
+                && n.name == node.name
+                && n.parent == node.parent
+        });
+        if same {
+            nodes::put_intent(tx, node.ino, intent, now)?;
+        }
+        Ok(same)
+    })?;
+    // The user was faster: what was about to be sent is not wanted any more.
+    if current { Ok(()) } else { Err(Stop::Wait) }
+}
+
+/// A request failed. Unless it may have been done, its intent ends here.
+pub(super) fn not_done(fs: &Fs, ino: Ino, e: remote::Error) -> Result<Stop> {
+    if e.class() != Class::Ambiguous {
+        fs.db().write(|tx| nodes::clear_intent(tx, ino))?;
+    }
+    Ok(Stop::Remote(e))
+}
+
+/// What waits for a node goes on.
+fn wake_waiting(tx: &Tx, node: &Node) -> store::Result<()> {
+    for waiting in nodes::waiting_on(tx, node.ino)? {
+        nodes::defer(tx, waiting.ino, 0)?;
+    }
+    Ok(())
+}
+
+/// A folder, or a file that has no content on its way, was created.
+pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
+    fs.db().write(|tx| {
+        nodes::clear_intent(tx, ino)?;
+        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        node.remote = Some(row);
+        node.moved = is_moved(tx, &node)?;
+        (node.tries, node.error, node.waits_for) = (0, None, None);
+        nodes::save(tx, &node)?;
+        nodes::wake_children(tx, ino)?;
+        wake_waiting(tx, &node)
+    })?;
+    fs.push.wake();
+    Ok(())
+}
+
+/// A row is now at a place. `answer`: what the server said, for its stale stamp.
+pub(super) fn relocated(
+    fs: &Arc<Fs>,
+    ino: Ino,
+    parent: &NodeId,
+    name: &RemoteName,
+    answer: Option<&Row>,
+) -> Result<()> {
+    let now = now_ms();
+    fs.db().write(|tx| {
+        nodes::clear_intent(tx, ino)?;
+        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        if let Some(row) = node.remote.as_mut() {
+            nodes::note_echo(tx, ino, &place(row.parent.as_ref(), &row.name), now)?;
+            row.parent = Some(parent.clone());
+            row.name = name.clone();
+            row.updated = answer.map_or(row.updated, |a| a.updated.max(row.updated));
+        }
+        node.moved = is_moved(tx, &node)?;
+        (node.tries, node.error, node.waits_for) = (0, None, None);
+        if node.moved {
+            node.due = 0;
+        }
+        nodes::save(tx, &node)?;
+        wake_waiting(tx, &node)
+    })?;
+    fs.push.wake();
+    Ok(())
+}
+
+/// What a row holds from now on, and which staged content that was.
+pub(super) struct Stored {
+    pub content: Option<ContentId>,
+    pub version: Option<Version>,
+    pub size: u64,
+    pub modified: Timestamp,
+}
+
+/// A file's content is on the server. What the user sees does not change: not the inode, not the time, not the
+/// pages. Newer content on top of it stays dirty.
+pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
+    let now = now_ms();
+    fs.db().write(|tx| {
+        nodes::clear_intent(tx, ino)?;
+        if let (Some(id), Some(version)) = (what.content, &what.version) {
+            fs.blocks().adopt(tx, id, version)?;
+        }
+        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        for echo in [node.version().cloned(), what.version.clone()].into_iter().flatten() {
+            nodes::note_echo(tx, ino, &echo.object, now)?;
+        }
+        let updated = node.remote.as_ref().map_or(row.updated, |r| r.updated.max(row.updated));
+        node.remote = Some(Row {
+            content: what.version.clone(),
+            size: what.size,
+            modified: what.modified.to_millis_precision(),
+            updated,
+            ..row.clone()
+        });
+        if node.content == what.content {
+            node.content = None;
+            node.uploaded = None;
+        }
+        if node.content.is_none() {
+            node.emptied = node.size == 0 && what.version.is_some();
+        }
+        node.moved = is_moved(tx, &node)?;
+        (node.tries, node.blocked, node.error, node.waits_for) = (0, false, None, None);
+        nodes::save(tx, &node)?;
+        wake_waiting(tx, &node)
+    })?;
+    fs.quota.add(what.size);
+    fs.drop_if_doomed(ino)?;
+    fs.push.wake();
+    Ok(())
+}

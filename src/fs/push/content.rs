@@ -1,0 +1,250 @@
+//! A file's content: upload under a fresh key, then create its row or replace what the row holds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::step::{Step, Stop, check_name, settle_name};
+use super::{Turn, confirm};
+use crate::fs::files::Source;
+use crate::fs::{Fs, fetch, now_ms, pull};
+use crate::remote::{self, NewFile, Refusal, Replacement};
+use crate::store::Content;
+use crate::store::nodes::{self, Intent, Node};
+use crate::types::{Kind, NodeId, Row, Status, Version};
+
+/// Rounds of fetching what a partly written file still lacks of its base.
+const FETCHES: usize = 3;
+
+/// Brings a file's content over: creates the file, or replaces the content of its row.
+pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId) -> Step {
+    let Some(id) = node.content else {
+        if node.remote.is_none() {
+            check_name(fs, node, &parent).await?;
+        }
+        return register(fs, node, parent, None).await;
+    };
+    let content = fs.blocks().open(id)?;
+    freeze(fs, node, &content)?;
+    settle_on_disk(fs, &content).await?;
+    let version = match (&node.uploaded, &node.remote) {
+        (Some(v), Some(_)) => v.clone(),
+        (Some(v), None) => {
+            check_name(fs, node, &parent).await?;
+            v.clone()
+        }
+        (None, Some(_)) => upload(fs, turn, node, &content).await?,
+        (None, None) => {
+            // The look whether the name is free costs no time beside the upload.
+            let (there, version) =
+                tokio::join!(fs.remote.find(&parent, &node.name), upload(fs, turn, node, &content));
+            let version = version?;
+            settle_name(fs, node, fs.health.note(there)?)?;
+            version
+        }
+    };
+    register(fs, node, parent, Some((&content, version))).await
+}
+
+/// From here on the content is a frozen generation: writes go to a successor. Not while somebody writes.
+fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
+    if let Some(file) = fs.files.acquire_known(node.ino) {
+        let guard = file.state.lock();
+        if let Some(state) = guard.as_ref() {
+            let other = !matches!(&state.source, Source::Staged(c) if c.id() == content.id());
+            if state.changed || other {
+                drop(guard);
+                super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
+                return Err(Stop::Wait);
+            }
+        }
+        content.freeze();
+    } else {
+        content.freeze();
+    }
+    Ok(())
+}
+
+/// Only what would survive a loss of power is uploaded.
+async fn settle_on_disk(fs: &Arc<Fs>, content: &Content) -> Step {
+    if content.is_durable() {
+        return Ok(());
+    }
+    let syncing = fs.clone();
+    let synced = fs.rt.spawn_blocking(move || syncing.sync_all()).await;
+    Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+}
+
+async fn upload(
+    fs: &Arc<Fs>,
+    turn: &Turn,
+    node: &Node,
+    content: &Arc<Content>,
+) -> std::result::Result<Version, Stop> {
+    if fs.quota.max_file().is_some_and(|max| content.size() > max) {
+        return Err(remote::Error::Refused(Refusal::TooLarge).into());
+    }
+    complete(fs, content).await?;
+    turn.sent.store(0, Ordering::Relaxed);
+    let sent = turn.sent.clone();
+    let body = fetch::body_of(
+        fs,
+        content,
+        Arc::new(move |n| {
+            sent.fetch_add(n, Ordering::Relaxed);
+        }),
+    );
+    let bucket = node.remote.as_ref().and_then(|r| r.bucket.clone());
+    let version = fs.health.note(fs.remote.put(bucket.as_deref(), body).await)?;
+    let wanted = fs.db().write(|tx| {
+        let Some(mut current) = nodes::get(tx, node.ino)? else { return Ok(false) };
+        let wanted = current.content == Some(content.id()) && !current.tomb;
+        if wanted {
+            current.uploaded = Some(version.clone());
+            nodes::save(tx, &current)?;
+        }
+        Ok(wanted)
+    })?;
+    if wanted {
+        return Ok(version);
+    }
+    // Overtaken by a newer write, or removed: nothing refers to the object.
+    discard(fs, version);
+    Err(Stop::Wait)
+}
+
+/// Deletes an object that no row has and no intent names.
+pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
+    let remote = fs.remote.clone();
+    fs.spawn(async move {
+        if let Err(e) = remote.discard(&version).await {
+            tracing::debug!(error = %e, "an unused object stays on the server");
+        }
+    });
+}
+
+/// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
+async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
+    for _ in 0..FETCHES {
+        let missing = fs.misses(content, 0..content.size())?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for miss in missing {
+            match fs.fetch(&miss.content, &miss.version, miss.range).await {
+                Ok(()) => {}
+                Err(crate::fs::Error::Offline) => {
+                    return Err(
+                        remote::Error::Offline("the rest of the file is not here yet".to_owned()).into()
+                    );
+                }
+                Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
+                Err(e) => {
+                    let why = format!("the unwritten rest of the file cannot be read: {e}");
+                    return Err(remote::Error::Corrupt(why).into());
+                }
+            }
+        }
+    }
+    Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
+}
+
+async fn register(
+    fs: &Arc<Fs>,
+    node: &Node,
+    parent: NodeId,
+    uploaded: Option<(&Arc<Content>, Version)>,
+) -> Step {
+    // The upload took its time: the name, the folder and the time may be others by now.
+    let Some(node) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
+    let node = &node;
+    let stored = confirm::Stored {
+        content: uploaded.as_ref().map(|(c, _)| c.id()),
+        size: uploaded.as_ref().map_or(0, |(c, _)| c.size()),
+        version: uploaded.map(|(_, v)| v),
+        modified: node.mtime,
+    };
+    match &node.remote {
+        None => create(fs, node, parent, stored).await,
+        Some(row) => replace(fs, node, row, stored).await,
+    }
+}
+
+async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored) -> Step {
+    let file = NewFile {
+        parent: parent.clone(),
+        name: node.wanted_name(),
+        content: what.version.clone(),
+        size: what.size,
+        modified: what.modified,
+        created: node.btime,
+    };
+    let intent = Intent::Create {
+        parent,
+        name: file.name.clone(),
+        content: file.content.clone(),
+        size: file.size,
+        created: file.created.to_millis_precision(),
+        modified: file.modified,
+    };
+    confirm::intend(fs, node, &intent, now_ms())?;
+    match fs.health.note(fs.remote.create(&file).await) {
+        Ok(row) => Ok(confirm::stored(fs, node.ino, &row, &what)?),
+        Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
+    }
+}
+
+async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) -> Step {
+    let there = match fs.health.note(fs.remote.stat(Kind::File, &known.id).await) {
+        Ok(row) => row,
+        Err(remote::Error::NotFound) => Row { status: Status::Deleted, content: None, ..known.clone() },
+        Err(e) => return Err(e.into()),
+    };
+    if there.status != Status::Exists {
+        return Ok(outlive(fs, node, &there, what.version.as_ref())?);
+    }
+    if what.version.is_some() && there.content == what.version {
+        return Ok(confirm::stored(fs, node.ino, &there, &what)?);
+    }
+    if there.content != known.content {
+        // Somebody else's content: it keeps the name, ours goes beside it.
+        pull::apply(fs, vec![there], pull::From::Fresh)?;
+        return Ok(());
+    }
+    let with = Replacement {
+        base: there.content.clone(),
+        content: what.version.clone(),
+        size: what.size,
+        modified: what.modified,
+    };
+    let intent = Intent::Replace {
+        id: known.id.clone(),
+        base: with.base.clone(),
+        content: with.content.clone(),
+        size: with.size,
+        modified: with.modified,
+    };
+    confirm::intend(fs, node, &intent, now_ms())?;
+    match fs.health.note(fs.remote.replace(&known.id, &with).await) {
+        Ok(row) => Ok(confirm::stored(fs, node.ino, &row, &what)?),
+        Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
+    }
+}
+
+/// An edit beats a delete: the row is gone, the file lives on as a new one with the upload already made, unless
+/// the dead row holds that.
+fn outlive(fs: &Arc<Fs>, node: &Node, dead: &Row, version: Option<&Version>) -> crate::fs::Result<()> {
+    fs.db().write(|tx| {
+        let Some(mut current) = nodes::get(tx, node.ino)? else { return Ok(()) };
+        if current.id() != Some(&dead.id) {
+            return Ok(());
+        }
+        current.remote = None;
+        current.moved = false;
+        current.emptied = current.size == 0;
+        if version.is_some() && dead.content.as_ref() == version {
+            current.uploaded = None;
+        }
+        nodes::save(tx, &current)
+    })?;
+    Ok(())
+}

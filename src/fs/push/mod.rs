@@ -1,0 +1,177 @@
+//! Writeback: brings what differs from the server over to it, one node at a time, in parallel where independent.
+//!
+//! The queue is the mirror itself: dirty nodes whose time has come. Nothing here holds what is not in the
+//! database, so a killed process goes on where it was. Before each request that changes something, an
+//! *intent* is committed; while one is unresolved, nothing else is sent for its node.
+
+pub(super) mod confirm;
+mod content;
+mod resolve;
+mod step;
+pub(super) mod trash;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::{Fs, now_ms};
+use crate::store::nodes::{self, Node};
+use crate::types::Ino;
+
+/// Due nodes looked at in one round.
+const ROUND: usize = 256;
+/// The longest sleep between rounds; wakes are expected long before.
+const NAP: Duration = Duration::from_secs(60);
+/// Waits between tries double from the first to the second.
+const BACKOFF_MIN: i64 = 1_000;
+const BACKOFF_MAX: i64 = 300_000;
+
+pub(super) struct Push {
+    wake: Notify,
+    limit: Arc<Semaphore>,
+    /// Nodes being pushed, and bytes sent of each.
+    inflight: Mutex<HashMap<Ino, Arc<AtomicU64>>>,
+    /// Counts finished pushes.
+    finished: watch::Sender<u64>,
+    trashing: tokio::sync::Mutex<()>,
+}
+
+impl Push {
+    pub fn new(parallel: usize) -> Self {
+        Push {
+            wake: Notify::new(),
+            limit: Arc::new(Semaphore::new(parallel.max(1))),
+            inflight: Mutex::default(),
+            finished: watch::Sender::new(0),
+            trashing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Something may have become due.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Bytes sent of a node that is being pushed.
+    pub fn sent(&self, ino: Ino) -> Option<u64> {
+        self.inflight.lock().get(&ino).map(|s| s.load(Ordering::Relaxed))
+    }
+
+    /// How many nodes are being pushed.
+    pub fn sending(&self) -> usize {
+        self.inflight.lock().len()
+    }
+
+    /// Ends with the push of a node that is under way.
+    pub async fn settled(&self, ino: Ino) {
+        let mut finished = self.finished.subscribe();
+        while self.inflight.lock().contains_key(&ino) {
+            if finished.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends with the next push that ends.
+    pub async fn any_finished(&self, patience: Duration) {
+        let mut finished = self.finished.subscribe();
+        let _ = tokio::time::timeout(patience, finished.changed()).await;
+    }
+
+    fn begin(&self, ino: Ino) -> Option<Arc<AtomicU64>> {
+        let mut inflight = self.inflight.lock();
+        if inflight.contains_key(&ino) {
+            return None;
+        }
+        let sent = Arc::new(AtomicU64::new(0));
+        inflight.insert(ino, sent.clone());
+        Some(sent)
+    }
+
+    fn end(&self, ino: Ino) {
+        self.inflight.lock().remove(&ino);
+        self.finished.send_modify(|n| *n += 1);
+        self.wake();
+    }
+}
+
+/// A node being pushed; gives its place up however that ends.
+struct Turn {
+    fs: Arc<Fs>,
+    ino: Ino,
+    sent: Arc<AtomicU64>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.fs.push.end(self.ino);
+    }
+}
+
+pub(super) async fn run(fs: Arc<Fs>) {
+    loop {
+        let pause = match round(&fs).await {
+            Ok(pause) => pause,
+            Err(e) => {
+                tracing::error!(error = %e, "the queue cannot be read; will be tried again");
+                Duration::from_secs(5)
+            }
+        };
+        tokio::select! {
+            () = fs.push.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Starts what is due and can be started. Returns how long nothing else will be due.
+async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
+    let now = now_ms();
+    let due = fs.db().read(|c| nodes::due(c, now, ROUND))?;
+    let mut tombs = false;
+    for node in due {
+        if node.tomb {
+            tombs = true;
+            continue;
+        }
+        if node.content_dirty() && fs.files.is_being_written(node.ino) {
+            // Its release wakes it; until then it is looked at from time to time.
+            put_off(fs, &node, fs.config.due(now).max(now + 1000))?;
+            continue;
+        }
+        let Some(sent) = fs.push.begin(node.ino) else { continue };
+        let turn = Turn { fs: fs.clone(), ino: node.ino, sent };
+        let Ok(permit) = fs.push.limit.clone().acquire_owned().await else { return Ok(NAP) };
+        fs.spawn(async move {
+            step::push_node(&turn.fs.clone(), &turn).await;
+            drop(permit);
+        });
+    }
+    if tombs && let Ok(running) = fs.push.trashing.try_lock() {
+        drop(running);
+        let fs = fs.clone();
+        fs.clone().spawn(async move {
+            let _running = fs.push.trashing.lock().await;
+            trash::push_tombs(&fs).await;
+            fs.push.finished.send_modify(|n| *n += 1);
+        });
+    }
+    let next = fs.db().read(|c| nodes::next_due(c, now))?;
+    let wait = next.map_or(NAP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)));
+    Ok(wait.clamp(Duration::from_millis(20), NAP))
+}
+
+/// Not before `due`; the node's own changes make it due again.
+fn put_off(fs: &Fs, node: &Node, due: i64) -> super::Result<()> {
+    fs.db().write(|tx| nodes::defer(tx, node.ino, due))?;
+    Ok(())
+}
+
+/// How long to wait after so many failures.
+fn backoff(tries: u32) -> i64 {
+    BACKOFF_MIN.saturating_mul(1 << tries.min(20)).min(BACKOFF_MAX)
+}

@@ -1,0 +1,283 @@
+//! One node's way to the server: which request is next, what it waits for, and what a failure means.
+
+use std::sync::Arc;
+
+use super::{Turn, backoff, confirm, content, put_off, resolve};
+use crate::fs::{Fs, Result, now_ms, pull};
+use crate::names::RemoteName;
+use crate::remote::{self, Class};
+use crate::store::nodes::{self, Intent, Node};
+use crate::store::{self, Tx};
+use crate::types::{Ino, Kind, NodeId, Timestamp};
+
+/// Requests one push makes for one node at most.
+const STEPS: usize = 16;
+/// A node that waits for another is looked at again after this long even if nobody wakes it.
+const WAIT: i64 = 60_000;
+/// How many nodes of a chain of wanted names are followed to find a cycle.
+const CHAIN: usize = 64;
+
+/// Why a push stops for now.
+pub(in crate::fs) enum Stop {
+    /// Local state failed; tried again.
+    Local(crate::fs::Error),
+    /// The service failed or refused.
+    Remote(remote::Error),
+    /// Waits for something that has been noted.
+    Wait,
+}
+
+impl From<crate::fs::Error> for Stop {
+    fn from(e: crate::fs::Error) -> Self {
+        Stop::Local(e)
+    }
+}
+
+impl From<store::Error> for Stop {
+    fn from(e: store::Error) -> Self {
+        Stop::Local(e.into())
+    }
+}
+
+impl From<remote::Error> for Stop {
+    fn from(e: remote::Error) -> Self {
+        Stop::Remote(e)
+    }
+}
+
+/// How a step ends.
+pub(super) type Step = std::result::Result<(), Stop>;
+
+/// Brings one node over, as far as it goes.
+pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
+    for _ in 0..STEPS {
+        match next(fs, turn).await {
+            Ok(true) => {}
+            Ok(false) | Err(Stop::Wait) => return,
+            Err(Stop::Local(e)) => {
+                tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
+                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + 5_000);
+                return;
+            }
+            Err(Stop::Remote(e)) => {
+                if let Err(e) = failed(fs, turn.ino, &e).await {
+                    tracing::error!(ino = %turn.ino, error = %e, "noting a failure failed");
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Makes the next request. `false`: nothing is left to do.
+async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
+    let (node, intent) = fs.db().read(|c| Ok((nodes::get(c, turn.ino)?, nodes::intent(c, turn.ino)?)))?;
+    let Some(node) = node else { return Ok(false) };
+    if let Some((intent, at, looks)) = intent {
+        resolve::resolve(fs, &node, intent, at, looks).await?;
+        return Ok(true);
+    }
+    if !node.is_dirty() || node.tomb {
+        return Ok(false);
+    }
+    let parent = gate(fs, &node)?;
+    match (&node.remote, node.kind) {
+        (None, Kind::Folder) => mkdir(fs, &node, parent).await?,
+        (Some(_), _) if node.moved => relocate(fs, &node, parent).await?,
+        _ => content::push(fs, turn, &node, parent).await?,
+    }
+    Ok(true)
+}
+
+/// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
+/// dirty, and nobody else holds its name there. Returns the folder's identity.
+fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
+    let now = now_ms();
+    let verdict = fs.db().write(|tx| {
+        let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let Some(id) = parent.id().cloned() else {
+            nodes::defer(tx, node.ino, now + WAIT)?;
+            return Ok(None);
+        };
+        let names = node.remote.is_none() || node.moved;
+        if let Some(holder) = if names { name_holder(tx, node, &id)? } else { None } {
+            let mut waiting = node.clone();
+            waiting.waits_for = Some(holder);
+            if let Some(current) = nodes::get(tx, node.ino)? {
+                nodes::save(tx, &Node { waits_for: Some(holder), due: now + WAIT, ..current })?;
+            }
+            return Ok(closes_cycle(tx, &waiting)?.then_some((id, true)));
+        }
+        Ok(Some((id, false)))
+    })?;
+    match verdict {
+        Some((id, false)) => Ok(id),
+        // A ring of names, each held by the next: this one steps aside.
+        Some((_, true)) if node.remote.is_some() => Err(step_aside(fs, node)),
+        _ => Err(Stop::Wait),
+    }
+}
+
+/// A dirty node that, on the server, still has the name this one wants.
+fn name_holder(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<Option<Ino>> {
+    let holders = nodes::holders(tx, folder, &node.name)?;
+    Ok(holders.into_iter().find(|h| h.ino != node.ino && h.is_dirty() && (h.moved || h.tomb)).map(|h| h.ino))
+}
+
+/// Whether following who waits for whom leads back.
+fn closes_cycle(tx: &Tx, start: &Node) -> store::Result<bool> {
+    let mut at = start.waits_for;
+    for _ in 0..CHAIN {
+        let Some(ino) = at else { return Ok(false) };
+        if ino == start.ino {
+            return Ok(true);
+        }
+        at = nodes::get(tx, ino)?.filter(|n| n.is_dirty() && !n.tomb).and_then(|n| n.waits_for);
+    }
+    Ok(false)
+}
+
+/// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.
+fn step_aside(fs: &Fs, node: &Node) -> Stop {
+    let aside = format!("{}.inxtfs-moving-{}", &node.name.chars().take(64).collect::<String>(), node.ino);
+    let done = fs.db().write(|tx| {
+        let Some(mut current) = nodes::get(tx, node.ino)? else { return Ok(()) };
+        current.waits_for = None;
+        current.due = 0;
+        nodes::save(tx, &current)?;
+        let Some(row) = current.remote.as_ref() else { return Ok(()) };
+        let Some(parent) = row.parent.clone() else { return Ok(()) };
+        let name =
+            if current.kind == Kind::File { RemoteName::split(&aside) } else { RemoteName::whole(&aside) };
+        nodes::put_intent(tx, node.ino, &Intent::Relocate { parent, name }, now_ms())
+    });
+    match done {
+        // The intent is not on its way yet; resolving it sends it.
+        Ok(()) => {
+            fs.push.wake();
+            Stop::Wait
+        }
+        Err(e) => e.into(),
+    }
+}
+
+async fn mkdir(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
+    check_name(fs, node, &parent).await?;
+    let now = now_ms();
+    let created = Timestamp::now().to_millis_precision();
+    let intent = Intent::Mkdir { parent: parent.clone(), name: node.name.clone(), created };
+    let modified = node.mtime;
+    confirm::intend(fs, node, &intent, now)?;
+    match fs.health.note(fs.remote.mkdir(&parent, &node.name, modified, created).await) {
+        Ok(row) => Ok(confirm::created(fs, node.ino, row)?),
+        Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
+    }
+}
+
+async fn relocate(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
+    let Some(row) = &node.remote else { return Ok(()) };
+    check_name(fs, node, &parent).await?;
+    let name = node.wanted_name();
+    if row.name == name && row.parent.as_ref() == Some(&parent) {
+        return Ok(confirm::relocated(fs, node.ino, &parent, &name, None)?);
+    }
+    confirm::intend(fs, node, &Intent::Relocate { parent: parent.clone(), name: name.clone() }, now_ms())?;
+    match fs.health.note(fs.remote.relocate(node.kind, &row.id, &parent, &name).await) {
+        Ok(answer) => Ok(confirm::relocated(fs, node.ino, &parent, &name, Some(&answer))?),
+        Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
+    }
+}
+
+/// Looks whether the name is free on the server, however it is split and for either kind. What is there is
+/// merged, which finds ours another name if it has to.
+pub(super) async fn check_name(fs: &Arc<Fs>, node: &Node, parent: &NodeId) -> Step {
+    let there = fs.health.note(fs.remote.find(parent, &node.name).await)?;
+    settle_name(fs, node, there)
+}
+
+/// Merges rows that have the name a node wants. `Err(Wait)` if that changed what is to be pushed.
+pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<crate::types::Row>) -> Step {
+    let foreign: Vec<_> = there.into_iter().filter(|r| Some(&r.id) != node.id()).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    pull::apply(fs, foreign, pull::From::Fresh)?;
+    let now = fs.db().read(|c| nodes::get(c, node.ino))?;
+    let same =
+        now.as_ref().is_some_and(|n| n.name == node.name && n.parent == node.parent && n.id() == node.id());
+    if same {
+        return Ok(());
+    }
+    fs.push.wake();
+    Err(Stop::Wait)
+}
+
+/// Notes a failure: tried again later, or blocked until a person or a plan changes something.
+async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
+    let Some(node) = fs.db().read(|c| nodes::get(c, ino))? else { return Ok(()) };
+    let now = now_ms();
+    match e.class() {
+        Class::Transient => {
+            let wait = match e {
+                remote::Error::Busy { after } => {
+                    i64::try_from(after.as_millis()).unwrap_or(BUSY_MAX).min(BUSY_MAX)
+                }
+                _ => backoff(node.tries),
+            };
+            record(fs, ino, false, &e.to_string(), now + wait)
+        }
+        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + 2_000),
+        Class::Session => put_off(fs, &node, now + 15_000),
+        Class::Permanent => match e {
+            remote::Error::Exists => {
+                // Somebody was first; the next try finds out who.
+                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+            }
+            remote::Error::NotFound => {
+                parent_missing(fs, &node).await;
+                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+            }
+            _ => {
+                tracing::error!(%ino, error = %e, "blocked; the file stays readable here");
+                record(fs, ino, true, &e.to_string(), now)
+            }
+        },
+    }
+}
+
+/// The longest wait the service may ask for.
+const BUSY_MAX: i64 = 600_000;
+
+/// The folder a node was sent to is not there: lag, or somebody deleted it. A look tells.
+async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
+    let Some(parent) = node.parent.and_then(|p| fs.node(p).ok()) else { return };
+    let Some(id) = parent.id().cloned() else { return };
+    if parent.ino == Ino::ROOT {
+        return;
+    }
+    let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
+        Ok(row) => Some(row),
+        // Deleted folders are not found at all; a new one may merely not be seen yet.
+        Err(remote::Error::NotFound) if node.tries >= 3 => {
+            parent.remote.clone().map(|r| crate::types::Row { status: crate::types::Status::Deleted, ..r })
+        }
+        Err(_) => None,
+    };
+    if let Some(row) = seen
+        && let Err(e) = pull::apply(fs, vec![row], pull::From::Fresh)
+    {
+        tracing::warn!(error = %e, "what happened to a folder could not be merged");
+    }
+}
+
+fn record(fs: &Fs, ino: Ino, blocked: bool, why: &str, due: i64) -> Result<()> {
+    fs.db().write(|tx| {
+        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        node.tries = node.tries.saturating_add(1);
+        (node.blocked, node.due, node.error) = (blocked, due, Some(why.to_owned()));
+        nodes::save(tx, &node)
+    })?;
+    Ok(())
+}

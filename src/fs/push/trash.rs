@@ -1,0 +1,214 @@
+//! Deletes: tombstones go to the trash in batches. A folder goes as one item, with all below it, but only after
+//! a fresh look showed nothing there that the user has not deleted. That the server said yes proves nothing;
+//! the feed does.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::backoff;
+use crate::fs::{Error, Fs, Result, now_ms, pull};
+use crate::remote::{self, Class};
+use crate::store::nodes::{self, Node};
+use crate::types::{Ino, Kind, NodeId, Row, Status};
+
+/// Items of one request.
+const BATCH: usize = 50;
+/// Tombstones of one round.
+const ROUND: usize = 1000;
+/// A delete that the feed has not shown by then is sent again.
+const UNSEEN: i64 = 3_000;
+/// After so many sendings each row is asked for itself.
+const ASK_AFTER: u32 = 2;
+
+/// Sends what is due.
+pub(super) async fn push_tombs(fs: &Arc<Fs>) {
+    if let Err(e) = try_push(fs).await {
+        tracing::warn!(error = %e, "sending deletes failed; will be tried again");
+    }
+}
+
+async fn try_push(fs: &Arc<Fs>) -> Result<()> {
+    let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
+    let mut items = Vec::new();
+    for node in due {
+        match ready(fs, &node).await {
+            Ok(true) => items.push(node),
+            Ok(false) => {}
+            Err(e) => return note_failure(fs, &[node], &e),
+        }
+    }
+    for batch in items.chunks(BATCH) {
+        let ids: Vec<_> = batch.iter().filter_map(|n| n.id().map(|id| (n.kind, id.clone()))).collect();
+        match fs.health.note(fs.remote.trash(&ids).await) {
+            Ok(()) => note_sent(fs, batch)?,
+            Err(e) => return note_failure(fs, batch, &e),
+        }
+    }
+    if items.is_empty() {
+        return Ok(());
+    }
+    if let Err(e) = pull::refresh(fs).await {
+        tracing::debug!(error = %e, "the feeds could not be read after a delete");
+    }
+    for node in items.iter().filter(|n| n.tries >= ASK_AFTER) {
+        ask(fs, node).await?;
+    }
+    Ok(())
+}
+
+/// Whether a tombstone can be sent now, on its own.
+async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
+    let local = |e: crate::store::Error| remote::Error::Local(std::io::Error::other(e));
+    let later = |due: i64| fs.db().write(|tx| nodes::defer(tx, node.ino, due)).map_err(local);
+    let now = now_ms();
+    let (busy, waits, above) = fs
+        .db()
+        .read(|c| {
+            let busy = nodes::intent(c, node.ino)?.is_some();
+            let waits = match node.waits_for {
+                Some(w) => nodes::get(c, w)?.is_some_and(|n| n.is_dirty()),
+                None => false,
+            };
+            let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
+                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && !p.blocked),
+                None => false,
+            };
+            Ok((busy, waits, above))
+        })
+        .map_err(local)?;
+    if busy || waits || above {
+        // Below a deleted folder, that folder's own delete decides.
+        later(now + if above { 2_000 } else { 60_000 })?;
+        return Ok(false);
+    }
+    match (node.kind, node.id()) {
+        (_, None) => Ok(false),
+        (Kind::File, _) => Ok(true),
+        (Kind::Folder, Some(id)) => match look_below(fs, id).await? {
+            Below::Clear => Ok(true),
+            Below::Leaving => {
+                later(now + 2_000)?;
+                Ok(false)
+            }
+            Below::Strangers { folders, rows } => {
+                keep(fs, &folders, rows).map_err(|e| remote::Error::Local(std::io::Error::other(e)))?;
+                Ok(false)
+            }
+        },
+    }
+}
+
+/// What lies below a folder on the server.
+enum Below {
+    /// Nothing but what the user has deleted.
+    Clear,
+    /// Nodes that were moved away here and not yet there.
+    Leaving,
+    /// Rows the user has not deleted; the folders above them stay.
+    Strangers { folders: Vec<NodeId>, rows: Vec<Row> },
+}
+
+async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
+    let mut stack = vec![vec![top.clone()]];
+    let mut seen = HashSet::new();
+    while let Some(path) = stack.pop() {
+        let Some(folder) = path.last().filter(|f| seen.insert((*f).clone())) else { continue };
+        let rows = match fs.health.note(fs.remote.list(folder).await) {
+            Ok(rows) => rows,
+            Err(remote::Error::NotFound) => continue,
+            Err(e) => return Err(e),
+        };
+        for row in &rows {
+            let node = fs
+                .db()
+                .read(|c| nodes::by_remote(c, &row.id))
+                .map_err(|e| remote::Error::Local(std::io::Error::other(e)))?;
+            match node {
+                Some(n) if n.tomb || !n.linked => {
+                    if row.kind == Kind::Folder {
+                        stack.push([path.as_slice(), std::slice::from_ref(&row.id)].concat());
+                    }
+                }
+                Some(n) if n.moved => return Ok(Below::Leaving),
+                _ => return Ok(Below::Strangers { folders: path, rows }),
+            }
+        }
+    }
+    Ok(Below::Clear)
+}
+
+/// The folders stay: something in them is not ours to delete.
+fn keep(fs: &Arc<Fs>, folders: &[NodeId], rows: Vec<Row>) -> Result<()> {
+    tracing::warn!("a deleted folder holds something new on the server; it stays");
+    let mut back = Vec::new();
+    for id in folders {
+        if let Some(node) = fs.db().read(|c| nodes::by_remote(c, id))? {
+            back.extend(node.remote.clone());
+        }
+    }
+    pull::revive(fs, back)?;
+    pull::apply(fs, rows, pull::From::Fresh)
+}
+
+fn note_sent(fs: &Fs, batch: &[Node]) -> Result<()> {
+    let now = now_ms();
+    fs.db().write(|tx| {
+        for node in batch {
+            let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
+            current.tries = current.tries.saturating_add(1);
+            current.due = now + UNSEEN + if current.tries > 1 { backoff(current.tries) } else { 0 };
+            nodes::save(tx, &current)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
+    let now = now_ms();
+    fs.db().write(|tx| {
+        for node in batch {
+            let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
+            let permanent = e.class() == Class::Permanent;
+            current.tries = current.tries.saturating_add(1);
+            current.due = now + backoff(current.tries);
+            current.blocked = permanent && current.tries > 5;
+            current.error = Some(e.to_string());
+            nodes::save(tx, &current)?;
+        }
+        Ok(())
+    })?;
+    Err(Error::Io(e.to_string()))
+}
+
+/// The feed does not show it: ask for the row itself.
+async fn ask(fs: &Arc<Fs>, node: &Node) -> Result<()> {
+    let Some(row) = &node.remote else { return Ok(()) };
+    let still = fs.db().read(|c| nodes::get(c, node.ino))?.is_some_and(|n| n.tomb && n.id() == Some(&row.id));
+    if !still {
+        return Ok(());
+    }
+    let seen = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
+        Ok(row) => row,
+        Err(remote::Error::NotFound) => Row { status: Status::Deleted, ..row.clone() },
+        Err(_) => return Ok(()),
+    };
+    pull::apply(fs, vec![seen], pull::From::Fresh)
+}
+
+/// Tombstones below a folder that went to the trash are settled with it.
+pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> crate::store::Result<Vec<Ino>> {
+    let mut settled = Vec::new();
+    let mut stack = vec![folder.clone()];
+    while let Some(id) = stack.pop() {
+        for mut node in nodes::tombs_below(tx, &id)? {
+            if node.kind == Kind::Folder {
+                stack.extend(node.id().cloned());
+            }
+            (node.tomb, node.error) = (false, None);
+            settled.push(node.ino);
+            nodes::save(tx, &node)?;
+        }
+    }
+    Ok(settled)
+}

@@ -1,0 +1,224 @@
+//! Rename, and rename over.
+//!
+//! The inode stays with the source: that is what the kernel keeps under the new name. The identity on the
+//! server goes the other way: renaming over a file makes the source's content the pending content of the
+//! *target's* uuid, so that shares, versions and links survive an editor's save.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{After, bury, is_moved};
+use super::{Answer, Error, Fs, Result, now_ms};
+use crate::store::nodes::{self, Node};
+use crate::store::{self, Tx};
+use crate::types::{Ino, Kind, Timestamp};
+
+/// A source that is uploaded already is uploaded again under the target's uuid up to this size; a larger one is
+/// moved, and the target goes to the trash.
+const REUPLOAD_MAX: u64 = 64 << 20;
+
+/// How long a rename over a node waits for the request that is being made for it.
+const SETTLE: Duration = Duration::from_secs(8);
+
+/// What is renamed to what.
+#[derive(Clone)]
+struct Move {
+    from: (Ino, String),
+    to: (Ino, String),
+    noreplace: bool,
+}
+
+/// How one try ended.
+enum Try {
+    Done(After),
+    /// A request for one of the nodes is under way: their identities cannot change hands now.
+    Unsettled(Vec<Ino>),
+}
+
+impl Fs {
+    /// Moves and renames; over an existing entry unless `noreplace`.
+    pub fn rename(
+        self: &Arc<Self>,
+        parent: Ino,
+        name: &[u8],
+        to: Ino,
+        to_name: &[u8],
+        noreplace: bool,
+    ) -> Answer<()> {
+        let (parent, to) = (self.inward(parent), self.inward(to));
+        let Ok(name) = std::str::from_utf8(name).map(str::to_owned) else {
+            return Answer::Now(Err(Error::NotFound));
+        };
+        let folder =
+            self.db().read(|c| nodes::child(c, parent, &name)).ok().flatten().map(|n| n.kind == Kind::Folder);
+        let to_name = match self.new_name(to_name, folder.unwrap_or(false)) {
+            Ok(n) => n,
+            Err(e) => return Answer::Now(Err(e)),
+        };
+        let target = self.db().read(|c| nodes::child(c, to, &to_name)).ok().flatten();
+        let mut listed = vec![parent, to];
+        listed.extend(target.filter(|t| t.kind == Kind::Folder).map(|t| t.ino));
+        let m = Move { from: (parent, name), to: (to, to_name), noreplace };
+        let first = m.clone();
+        match self.with_listed(&listed, move |fs| fs.try_rename(&first, false)) {
+            Answer::Now(Ok(Try::Done(after))) => {
+                self.finish(after);
+                Answer::Now(Ok(()))
+            }
+            Answer::Now(Err(e)) => Answer::Now(Err(e)),
+            Answer::Now(Ok(Try::Unsettled(inos))) => {
+                let fs = self.clone();
+                Answer::later(async move { fs.rename_settled(m, inos).await })
+            }
+            Answer::Later(first) => {
+                let fs = self.clone();
+                Answer::later(async move {
+                    match first.await? {
+                        Try::Done(after) => {
+                            fs.finish(after);
+                            Ok(())
+                        }
+                        Try::Unsettled(inos) => fs.rename_settled(m, inos).await,
+                    }
+                })
+            }
+        }
+    }
+
+    /// Waits a little for requests under way, then renames in any case: without a handover of identities if
+    /// need be.
+    async fn rename_settled(self: &Arc<Self>, m: Move, inos: Vec<Ino>) -> Result<()> {
+        let until = tokio::time::Instant::now() + SETTLE;
+        for ino in inos {
+            let _ = tokio::time::timeout_at(until, self.push.settled(ino)).await;
+        }
+        for force in [false, true] {
+            let (fs, m) = (self.clone(), m.clone());
+            if let Try::Done(after) = fs.try_rename(&m, force)? {
+                self.finish(after);
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// `force`: do without a handover of identities.
+    fn try_rename(self: &Arc<Self>, m: &Move, force: bool) -> Result<Try> {
+        if m.from == m.to {
+            return if m.noreplace { Err(Error::Exists) } else { Ok(Try::Done(After::default())) };
+        }
+        let due = self.config.due(now_ms());
+        self.db().write(|tx| {
+            let Some(source) = nodes::child(tx, m.from.0, &m.from.1)? else {
+                return Ok(Err(Error::NotFound));
+            };
+            let target = nodes::child(tx, m.to.0, &m.to.1)?;
+            if let Some(refused) = self.refusal(tx, m, &source, target.as_ref())? {
+                return Ok(Err(refused));
+            }
+            let mut after = After::default();
+            let mut source = source;
+            if let Some(target) = target {
+                if target.kind == Kind::File && !force {
+                    let busy = unsettled(tx, &[&source, &target])?;
+                    if !busy.is_empty() {
+                        return Ok(Ok(Try::Unsettled(busy)));
+                    }
+                    source = self.take_over(tx, source, target, due, &mut after)?;
+                } else {
+                    bury(tx, target, due, &mut after)?;
+                }
+            }
+            source.parent = Some(m.to.0);
+            source.name.clone_from(&m.to.1);
+            source.alias = false;
+            source.ctime = Timestamp::now();
+            source.moved = is_moved(tx, &source)?;
+            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, false, None);
+            nodes::save(tx, &source)?;
+            let now = Timestamp::now();
+            nodes::touch(tx, m.from.0, now)?;
+            nodes::touch(tx, m.to.0, now)?;
+            Ok(Ok(Try::Done(after)))
+        })?
+    }
+
+    fn refusal(
+        &self,
+        tx: &Tx,
+        m: &Move,
+        source: &Node,
+        target: Option<&Node>,
+    ) -> store::Result<Option<Error>> {
+        if !nodes::get(tx, m.to.0)?.is_some_and(|p| p.linked || p.ino == Ino::ROOT) {
+            return Ok(Some(Error::NotFound));
+        }
+        if source.kind == Kind::Folder && nodes::below(tx, source.ino, m.to.0)? {
+            return Ok(Some(Error::Invalid("a folder cannot be moved below itself")));
+        }
+        let Some(target) = target else { return Ok(None) };
+        Ok(match (source.kind, target.kind) {
+            _ if m.noreplace => Some(Error::Exists),
+            (Kind::Folder, Kind::File) => Some(Error::NotDir),
+            (Kind::File, Kind::Folder) => Some(Error::IsDir),
+            (Kind::Folder, Kind::Folder) if nodes::has_children(tx, target.ino)? => Some(Error::NotEmpty),
+            (Kind::Folder, Kind::Folder) if self.outward(target.ino) == Ino::ROOT => Some(Error::Busy),
+            _ => None,
+        })
+    }
+
+    /// The source takes the target's place, and its uuid where that is worth it.
+    fn take_over(
+        &self,
+        tx: &Tx,
+        source: Node,
+        target: Node,
+        due: i64,
+        after: &mut After,
+    ) -> store::Result<Node> {
+        let too_dear = source.remote.is_some() && source.content.is_none() && source.size > REUPLOAD_MAX;
+        if target.remote.is_none() || too_dear {
+            bury(tx, target, due, after)?;
+            return Ok(source);
+        }
+        let mut heir = source;
+        let own = heir.remote.take();
+        if let Some(version) = own.as_ref().and_then(|r| r.content.clone())
+            && heir.content.is_none()
+            && !heir.emptied
+        {
+            // The target's uuid gets a fresh object, never the source's: staged as a copy that lies on it.
+            let base = self.blocks().cached(tx, &version, heir.size)?;
+            let copy = self.blocks().stage(tx, Some((base.id(), heir.size)), heir.size)?;
+            copy.commit(tx)?;
+            heir.content = Some(copy.id());
+        }
+        heir.uploaded = None;
+        // Both leave their identities before either takes one: a uuid belongs to one node.
+        let row = target.remote.clone();
+        nodes::save(tx, &Node { remote: None, linked: false, ..target.clone() })?;
+        nodes::save(tx, &heir)?;
+        heir.emptied = heir.size == 0 && row.as_ref().is_some_and(|r| r.content.is_some());
+        heir.remote = row;
+        // The source's own row is trashed once its bytes are safe under the other one.
+        let rest = Node { remote: own, ..target };
+        let ino = rest.ino;
+        bury(tx, rest, due, after)?;
+        if let Some(mut tomb) = nodes::get(tx, ino)?.filter(|t| t.remote.is_some()) {
+            tomb.waits_for = Some(heir.ino);
+            nodes::save(tx, &tomb)?;
+        }
+        Ok(heir)
+    }
+}
+
+/// Of the nodes, those with a request under way.
+fn unsettled(tx: &Tx, both: &[&Node]) -> store::Result<Vec<Ino>> {
+    let mut busy = Vec::new();
+    for node in both {
+        if nodes::intent(tx, node.ino)?.is_some() {
+            busy.push(node.ino);
+        }
+    }
+    Ok(busy)
+}

@@ -1,0 +1,1 @@
+//! Tests of the filesystem over the cloud in memory.

@@ -1,0 +1,249 @@
+//! The end of a content's staging, and of a content.
+
+use std::collections::HashSet;
+
+use rusqlite::OptionalExtension;
+
+use super::place::{Loc, own_path};
+use super::rows;
+use super::slot::{self, Cid};
+use super::state::Entry;
+use super::{Arc, Blocks, Content, ContentId, Error, Result, Shared, Tx};
+use crate::block;
+use crate::types::Version;
+
+/// What a forgotten content leaves on disk.
+#[derive(Debug)]
+pub(super) struct Grave {
+    pub cid: Cid,
+    /// In slabs.
+    pub slots: Vec<Loc>,
+    pub bytes: u64,
+    pub staged: bool,
+}
+
+/// Rows looked at before an eviction commits.
+const EVICT_BATCH: usize = 64;
+/// `doomed` rows deleted by the way.
+const BURIED_BATCH: usize = 64;
+
+impl Blocks {
+    /// A staged content that has been uploaded becomes the cached content of its version, once the
+    /// transaction commits. It must be frozen, sealed and committed (in this transaction, at the latest). Its
+    /// link to the base goes; blocks that were not wholly its own are absent from then on.
+    pub fn adopt(&self, tx: &Tx, id: ContentId, version: &Version) -> Result<()> {
+        let content = self.open_in(tx, id)?;
+        if let Some(other) = rows::by_version(tx, version)?
+            && other.id != id
+        {
+            // What was fetched of it meanwhile is the same bytes; whoever reads there may go on.
+            tx.execute(
+                "UPDATE contents SET bucket = NULL, object = NULL, last_used = 0 WHERE id = ?1",
+                [other.id.0],
+            )?;
+        }
+        let (gone, base, whole, size) = {
+            let mut st = content.state.lock();
+            if !st.staged || !st.is_clean() {
+                return Err(Error::State("only a sealed and committed staged content is adopted"));
+            }
+            st.frozen = true;
+            let gone: Vec<u64> =
+                st.map.iter().filter(|(b, e)| !st.is_complete(**b, e)).map(|(b, _)| *b).collect();
+            (gone, st.base, st.map.contains_key(&0), st.size)
+        };
+        for block in &gone {
+            rows::delete_slot(tx, id, *block)?;
+        }
+        let small_and_absent = block::count(size) == 1 && (!whole || !gone.is_empty());
+        let fill_at = if small_and_absent { Some(self.0.slabs.take(size)?) } else { None };
+        let (shared, version_now) = (self.0.clone(), version.clone());
+        self.0.db.on_end(tx, move |committed| {
+            if committed {
+                content.adopted(version_now, &gone, fill_at);
+            } else {
+                content.state.lock().frozen = false;
+                fill_at.into_iter().for_each(|l| shared.slabs.give(l));
+            }
+        });
+        rows::adopt(tx, id, version, fill_at)?;
+        if let Some((base, _)) = base {
+            self.release_base(tx, base)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a content. Its row goes with the transaction; its bytes when that is durable and nobody has it
+    /// in use any more. The base of another content waits for that one.
+    pub fn forget(&self, tx: &Tx, id: ContentId) -> Result<()> {
+        let row = rows::get(tx, id)?.ok_or(Error::Gone(id))?;
+        if is_base(tx, id)? {
+            tx.prepare_cached("UPDATE contents SET condemned = 1 WHERE id = ?1")?.execute([id.0])?;
+            return Ok(());
+        }
+        let mut slots: Vec<Loc> =
+            rows::slots(tx, id)?.into_iter().map(|(_, e)| e.loc).filter(|l| l.in_slab()).collect();
+        slots.extend(row.fill_at);
+        tx.prepare_cached("DELETE FROM contents WHERE id = ?1")?.execute([id.0])?;
+        tx.prepare_cached("INSERT OR IGNORE INTO doomed (cid) VALUES (?1)")?.execute([row.cid])?;
+        self.clear_buried(tx)?;
+        let shared = self.0.clone();
+        self.0.db.on_end(tx, move |committed| {
+            if committed {
+                shared.condemn(id, Grave { cid: row.cid, slots, bytes: row.bytes, staged: row.staged });
+            }
+        });
+        if let Some((base, _)) = row.base {
+            self.release_base(tx, base)?;
+        }
+        Ok(())
+    }
+
+    /// A link to `base` has gone.
+    fn release_base(&self, tx: &Tx, base: ContentId) -> Result<()> {
+        let sql = "SELECT 1 FROM contents WHERE id = ?1 AND condemned = 1";
+        let condemned = tx.prepare_cached(sql)?.query_row([base.0], |_| Ok(())).optional()?;
+        if condemned.is_some() && !is_base(tx, base)? {
+            self.forget(tx, base)?;
+        }
+        Ok(())
+    }
+
+    fn clear_buried(&self, tx: &Tx) -> Result<()> {
+        let done: Vec<Cid> = {
+            let mut buried = self.0.buried.lock();
+            let n = buried.len().min(BURIED_BATCH);
+            buried.drain(..n).collect()
+        };
+        let mut stmt = tx.prepare_cached("DELETE FROM doomed WHERE cid = ?1")?;
+        for cid in done {
+            stmt.execute([cid])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets cached contents, those longest not used first, until at most `limit` bytes of cache are left
+    /// or nothing more can go: what is pinned, in use, or another's base stays. Returns the bytes freed. Runs
+    /// transactions of its own.
+    pub fn evict(&self, limit: u64) -> Result<u64> {
+        let mut freed = 0;
+        let mut kept = HashSet::new();
+        if self.usage().cached <= limit {
+            return Ok(0);
+        }
+        self.0.db.write(|tx| self.save(tx))?;
+        loop {
+            let excess = self.usage().cached.saturating_sub(limit);
+            if excess == 0 {
+                return Ok(freed);
+            }
+            // Durable, so that the bytes go at once.
+            let (gone, looked_at) = self.0.db.write_durable(|tx| self.evict_some(tx, excess, &mut kept))?;
+            freed += gone;
+            if looked_at == 0 {
+                return Ok(freed);
+            }
+        }
+    }
+
+    /// Returns the bytes that will be free, and how many contents were considered.
+    fn evict_some(&self, tx: &Tx, excess: u64, kept: &mut HashSet<i64>) -> Result<(u64, usize)> {
+        let sql = "SELECT id, bytes FROM contents AS c WHERE state = 0 AND pinned = 0 AND bytes > 0
+                   AND NOT EXISTS (SELECT 1 FROM contents WHERE base = c.id) ORDER BY last_used";
+        let mut stmt = tx.prepare_cached(sql)?;
+        let mut rows = stmt.query([])?;
+        let mut batch = Vec::new();
+        let mut sum = 0;
+        while let Some(row) = rows.next()? {
+            let (id, bytes) = (row.get::<_, i64>(0)?, rows::uint(row, 1)?);
+            if kept.contains(&id) {
+                continue;
+            }
+            if self.0.live(ContentId(id)).is_some() {
+                kept.insert(id);
+                continue;
+            }
+            batch.push(id);
+            sum += bytes;
+            if sum >= excess || batch.len() >= EVICT_BATCH {
+                break;
+            }
+        }
+        for id in &batch {
+            kept.insert(*id);
+            self.forget(tx, ContentId(*id))?;
+        }
+        Ok((sum, batch.len()))
+    }
+}
+
+fn is_base(tx: &Tx, id: ContentId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM contents WHERE base = ?1)";
+    Ok(tx.prepare_cached(sql)?.query_row([id.0], |r| r.get(0))?)
+}
+
+impl Content {
+    fn adopted(self: &Arc<Self>, version: Version, gone: &[u64], fill_at: Option<Loc>) {
+        let mut st = self.state.lock();
+        let free: Vec<Entry> = gone.iter().filter_map(|b| st.map.remove(b)).collect();
+        let blocks = block::count(st.size);
+        let absent: Vec<u64> = (0..blocks).filter(|b| !st.map.contains_key(b)).collect();
+        absent.into_iter().for_each(|b| st.absent.insert(b..b + 1));
+        st.staged = false;
+        st.frozen = false;
+        st.version = Some(version);
+        st.base = None;
+        st.fill_at = fill_at;
+        // The bytes change sides.
+        self.shared.count(true, 0, st.bytes);
+        self.shared.count(false, st.bytes, 0);
+        drop(st);
+        if !free.is_empty() {
+            let content = self.clone();
+            self.shared.db.when_durable(move || {
+                let mut st = content.state.lock();
+                free.iter().for_each(|e| content.free(&mut st, e));
+            });
+        }
+    }
+}
+
+impl Shared {
+    /// The row is gone: the bytes go as soon as nobody needs them.
+    fn condemn(self: &Arc<Self>, id: ContentId, mut grave: Grave) {
+        self.graves.lock().insert(grave.cid);
+        match self.live(id) {
+            Some(c) => *c.grave.lock() = Some(grave),
+            None => {
+                if let Some((bytes, _)) = self.touched.lock().remove(&id) {
+                    grave.bytes = bytes;
+                }
+                self.bury(grave);
+            }
+        }
+    }
+
+    /// Removes what a content left, after the next durable commit.
+    pub(super) fn bury(self: &Arc<Self>, grave: Grave) {
+        let shared = self.clone();
+        self.db.when_durable(move || {
+            for kind in ['s', 'f'] {
+                // If it cannot be removed now, the next start will: its `doomed` row stays.
+                let path = own_path(&shared.root, &grave.cid, kind);
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return,
+                    _ => (),
+                }
+            }
+            grave.slots.iter().for_each(|l| shared.slabs.give(*l));
+            shared.count(grave.staged, 0, grave.bytes);
+            shared.graves.lock().remove(&grave.cid);
+            shared.buried.lock().push(grave.cid);
+        });
+    }
+}
+
+/// Bytes on disk of a content's slots.
+pub(super) fn footprint<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
+    entries.map(|e| slot::footprint(e.len)).sum()
+}

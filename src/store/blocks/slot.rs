@@ -1,0 +1,118 @@
+//! A slot: one sealed block on disk, behind a header that says what it is.
+//!
+//! Header: magic (4), length of the plaintext (4), block (8), generation (8), nonce (12), tag (16), zeros up
+//! to [`HEADER`]; numbers little-endian. The associated data binds content, block and generation, so that a
+//! slot opens only as what it was written for.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+
+use crate::block::BLOCK;
+use crate::crypto::seal::{NONCE, Seal, Sealer, TAG};
+
+use super::Result;
+
+/// Bytes before the ciphertext.
+pub(super) const HEADER: usize = 64;
+/// Slots begin at multiples of this.
+pub(super) const PAGE: u64 = 4096;
+/// Bytes from one full slot to the next.
+pub(super) const STRIDE: u64 = (BLOCK + HEADER as u64).next_multiple_of(PAGE);
+
+const MAGIC: [u8; 4] = *b"ixb1";
+
+/// Random name of a content; keys and associated data derive from it.
+pub(super) type Cid = [u8; 16];
+
+/// Which block of which content, and which writing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Label {
+    pub cid: Cid,
+    pub block: u64,
+    pub generation: u64,
+}
+
+impl Label {
+    fn aad(&self) -> [u8; 32] {
+        let mut aad = [0; 32];
+        aad[..16].copy_from_slice(&self.cid);
+        aad[16..24].copy_from_slice(&self.block.to_le_bytes());
+        aad[24..].copy_from_slice(&self.generation.to_le_bytes());
+        aad
+    }
+
+    /// The header's part before the seal.
+    fn head(&self, len: u32) -> [u8; 24] {
+        let mut head = [0; 24];
+        head[..4].copy_from_slice(&MAGIC);
+        head[4..8].copy_from_slice(&len.to_le_bytes());
+        head[8..16].copy_from_slice(&self.block.to_le_bytes());
+        head[16..].copy_from_slice(&self.generation.to_le_bytes());
+        head
+    }
+}
+
+/// Pages on disk of a block of `len` bytes, in bytes.
+pub(super) fn footprint(len: u32) -> u64 {
+    (u64::from(len) + HEADER as u64).next_multiple_of(PAGE)
+}
+
+/// Seals `plain` to the slot at `offset`.
+pub(super) fn write(file: &File, offset: u64, sealer: &Sealer, label: &Label, plain: &[u8]) -> Result<()> {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|buf| {
+        buf.resize((HEADER + plain.len()).max(buf.len()), 0);
+        let buf = &mut buf[..HEADER + plain.len()];
+        let (head, body) = buf.split_at_mut(HEADER);
+        let seal = sealer.seal_into(&label.aad(), plain, body)?;
+        let len = u32::try_from(plain.len()).map_err(|_| io::ErrorKind::InvalidInput);
+        head.fill(0);
+        head[..24].copy_from_slice(&label.head(len.map_err(io::Error::from)?));
+        head[24..24 + NONCE].copy_from_slice(&seal.nonce);
+        head[36..36 + TAG].copy_from_slice(&seal.tag);
+        Ok(file.write_all_at(buf, offset)?)
+    })
+}
+
+/// Opens the slot at `offset`; `None` if it holds something else, or nothing, or is torn.
+pub(super) fn read(
+    file: &File,
+    offset: u64,
+    sealer: &Sealer,
+    label: &Label,
+    len: u32,
+) -> Result<Option<Bytes>> {
+    let mut buf = vec![0; HEADER + len as usize];
+    match file.read_exact_at(&mut buf, offset) {
+        Ok(()) => (),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(e) => return Err(e.into()),
+    }
+    let (head, body) = buf.split_at_mut(HEADER);
+    if head[..24] != label.head(len) {
+        return Ok(None);
+    }
+    let mut seal = Seal { nonce: [0; NONCE], tag: [0; TAG] };
+    seal.nonce.copy_from_slice(&head[24..24 + NONCE]);
+    seal.tag.copy_from_slice(&head[36..36 + TAG]);
+    if sealer.open_in_place(&label.aad(), &seal, body).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(Bytes::from(buf).slice(HEADER..)))
+}
+
+/// Whether the slot claims to hold the block. Cheap, and no proof.
+pub(super) fn peek(file: &File, offset: u64, label: &Label, len: u32) -> Result<bool> {
+    let mut head = [0; 24];
+    match file.read_exact_at(&mut head, offset) {
+        Ok(()) => Ok(head == label.head(len)),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,157 @@
+//! After a crash: orphans, counters, and staged contents that may be torn.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::OptionalExtension;
+
+use super::life::footprint;
+use super::place::own_path;
+use super::rows::{self, ContentRow};
+use super::slot::{self, Cid};
+use super::{Blocks, Conn, ContentId, Result, Tx};
+use crate::block;
+
+/// What a verification of a staged content found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Every block opens.
+    Intact,
+    /// These blocks do not open.
+    Damaged(Vec<u64>),
+}
+
+/// What a sweep did with files that no row names.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Swept {
+    /// Files removed.
+    pub removed: u64,
+    /// Files put aside, because they may hold bytes that were acknowledged.
+    pub quarantined: Vec<PathBuf>,
+}
+
+impl Blocks {
+    /// Removes the files of forgotten contents, and files that no row names. Of the latter, staged blocks are
+    /// put aside if the machine was restarted (the database may have lost its last commits), and removed if
+    /// not (nobody was ever told that they were safe).
+    pub fn sweep(&self) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let files = own_files(&self.0.root)?;
+        self.0.db.write(|tx| {
+            self.sweep_doomed(tx, &mut swept)?;
+            for (cid, path) in &files {
+                self.sweep_file(tx, cid, path, &mut swept)?;
+            }
+            Ok(())
+        })?;
+        Ok(swept)
+    }
+
+    fn sweep_doomed(&self, tx: &Tx, swept: &mut Swept) -> Result<()> {
+        let mut stmt = tx.prepare("SELECT cid FROM doomed")?;
+        let all: Vec<Cid> = stmt.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+        for cid in all {
+            if self.0.graves.lock().contains(&cid) {
+                continue;
+            }
+            for kind in ['s', 'f'] {
+                match std::fs::remove_file(own_path(&self.0.root, &cid, kind)) {
+                    Ok(()) => swept.removed += 1,
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => (),
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            tx.execute("DELETE FROM doomed WHERE cid = ?1", [cid])?;
+        }
+        self.0.buried.lock().clear();
+        Ok(())
+    }
+
+    fn sweep_file(&self, tx: &Tx, cid: &Cid, path: &Path, swept: &mut Swept) -> Result<()> {
+        let sql = "SELECT 1 FROM contents WHERE cid = ?1";
+        let named = tx.prepare_cached(sql)?.query_row([cid], |_| Ok(())).optional()?.is_some();
+        if named || self.0.graves.lock().contains(cid) || !path.exists() {
+            return Ok(());
+        }
+        if path.extension().is_some_and(|e| e == "s") && self.0.rebooted {
+            let dir = self.0.quarantine.join("quarantine-orphans");
+            crate::store::dir::private(&dir)?;
+            let to = dir.join(path.file_name().unwrap_or_default());
+            std::fs::rename(path, &to)?;
+            swept.quarantined.push(to);
+        } else {
+            std::fs::remove_file(path)?;
+            swept.removed += 1;
+        }
+        Ok(())
+    }
+
+    /// Opens every block of the staged contents that were not durable when the machine was restarted.
+    pub fn check_after_boot(&self, conn: &Conn) -> Result<Vec<(ContentId, Verdict)>> {
+        let doubtful = rows::select(conn, "state = 1 AND durable = 0")?;
+        let mut out = Vec::new();
+        for row in doubtful {
+            let sql = "SELECT boot FROM contents WHERE id = ?1";
+            let boot: String = conn.prepare_cached(sql)?.query_row([row.id.0], |r| r.get(0))?;
+            if boot == self.0.boot {
+                continue;
+            }
+            let content = self.open(row.id)?;
+            let mut damaged = Vec::new();
+            for (block, entry) in rows::slots(conn, row.id)? {
+                if content.unseal(block, &entry)?.is_none() {
+                    damaged.push(block);
+                }
+            }
+            let verdict = if damaged.is_empty() { Verdict::Intact } else { Verdict::Damaged(damaged) };
+            out.push((row.id, verdict));
+        }
+        Ok(out)
+    }
+
+    /// Corrects the counters in the rows, which were not saved.
+    pub(super) fn recount(&self) -> Result<()> {
+        self.0.db.write(|tx| {
+            for row in rows::select(tx, "1")? {
+                let bytes = self.measure(tx, &row)?;
+                if bytes != row.bytes {
+                    let sql = "UPDATE contents SET bytes = ?2 WHERE id = ?1";
+                    tx.prepare_cached(sql)?.execute((row.id.0, rows::int(bytes)))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn measure(&self, conn: &Conn, row: &ContentRow) -> Result<u64> {
+        let slots = rows::slots(conn, row.id)?;
+        let mut bytes = footprint(slots.iter().map(|(_, e)| e));
+        if row.fill_at.is_some() {
+            bytes += slot::footprint(u32::try_from(row.size).unwrap_or(u32::MAX));
+        } else if block::count(row.size) > 1 && !row.staged {
+            let meta = std::fs::metadata(own_path(&self.0.root, &row.cid, 'f'));
+            bytes += meta.map_or(0, |m| m.blocks() * 512);
+        }
+        Ok(bytes)
+    }
+}
+
+/// The contents' own files that are there.
+fn own_files(root: &Path) -> Result<Vec<(Cid, PathBuf)>> {
+    let mut files = Vec::new();
+    for dir in std::fs::read_dir(root)? {
+        let dir = dir?;
+        if !dir.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(dir.path())? {
+            let path = file?.path();
+            let mut cid = Cid::default();
+            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            if hex::decode_to_slice(stem, &mut cid).is_ok() {
+                files.push((cid, path));
+            }
+        }
+    }
+    Ok(files)
+}

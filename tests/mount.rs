@@ -1,0 +1,20 @@
+//! Real mounts, used by real programs. One binary, so that it links once.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "mount/basics.rs"]
+mod basics;
+#[path = "mount/content.rs"]
+mod content;
+#[path = "mount/differential.rs"]
+mod differential;
+#[path = "mount/harness.rs"]
+mod harness;
+#[path = "mount/lifecycle.rs"]
+mod lifecycle;
+#[path = "mount/remote.rs"]
+mod remote;
+#[path = "mount/saves.rs"]
+mod saves;
+#[path = "mount/tools.rs"]
+mod tools;
