@@ -4,7 +4,9 @@
 //! split is a convention of each client, so several rows can carry one display name.
 
 /// A name as the service stores it. Folders never have an extension.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct RemoteName {
     /// `plainName`.
     pub stem: String,
@@ -54,9 +56,8 @@ impl RemoteName {
     /// Every pair of columns that shows as `display`: the whole name, and a split at each dot.
     #[must_use]
     pub fn all_splits(display: &str) -> Vec<Self> {
-        let at_dots = display.match_indices('.').filter(|(i, _)| i + 1 < display.len()).map(|(i, _)| RemoteName {
-            stem: display[..i].to_owned(),
-            ext: Some(display[i + 1..].to_owned()),
+        let at_dots = display.match_indices('.').filter(|(i, _)| i + 1 < display.len()).map(|(i, _)| {
+            RemoteName { stem: display[..i].to_owned(), ext: Some(display[i + 1..].to_owned()) }
         });
         std::iter::once(RemoteName::whole(display)).chain(at_dots).collect()
     }

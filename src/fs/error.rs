@@ -81,7 +81,9 @@ impl From<remote::Error> for Error {
             R::SessionLost | R::PlanAccess(_) => Error::LoggedOut,
             R::Offline(_) => Error::Offline,
             R::Busy { .. } => Error::TimedOut,
-            R::Ambiguous(_) | R::Corrupt(_) | R::Unreadable(_) | R::Protocol(_) | R::Local(_) => Error::Io(e.to_string()),
+            R::Ambiguous(_) | R::Corrupt(_) | R::Unreadable(_) | R::Protocol(_) | R::Local(_) => {
+                Error::Io(e.to_string())
+            }
         }
     }
 }

@@ -66,32 +66,79 @@ impl Fs {
     /// Tells the kernel about remote changes from now on. Called once, after the mount stands.
     pub fn attach_kernel(&self, kernel: Arc<dyn Kernel>) {}
 
-    pub fn lookup(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> { unimplemented!() }
-    pub fn getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> { unimplemented!() }
-    pub fn setattr(self: &Arc<Self>, ino: Ino, set: SetAttr) -> Answer<Attr> { unimplemented!() }
+    pub fn lookup(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
+        unimplemented!()
+    }
+    pub fn getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> {
+        unimplemented!()
+    }
+    pub fn setattr(self: &Arc<Self>, ino: Ino, set: SetAttr) -> Answer<Attr> {
+        unimplemented!()
+    }
     /// Entries whose cookie is above `after`, in the order of cookies, `.` and `..` first; about `limit` of
     /// them. An empty answer is the end.
-    pub fn readdir(self: &Arc<Self>, ino: Ino, after: u64, limit: usize) -> Answer<Vec<DirEntry>> { unimplemented!() }
-    pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> { unimplemented!() }
-    pub fn create(self: &Arc<Self>, parent: Ino, name: &[u8], flags: OpenFlags) -> Answer<(Attr, Opened)> { unimplemented!() }
+    pub fn readdir(self: &Arc<Self>, ino: Ino, after: u64, limit: usize) -> Answer<Vec<DirEntry>> {
+        unimplemented!()
+    }
+    pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        unimplemented!()
+    }
+    pub fn create(self: &Arc<Self>, parent: Ino, name: &[u8], flags: OpenFlags) -> Answer<(Attr, Opened)> {
+        unimplemented!()
+    }
     /// Up to `len` bytes from `offset`; fewer only at the end of the file.
-    pub fn read(self: &Arc<Self>, fh: Fh, offset: u64, len: u32) -> Answer<Bytes> { unimplemented!() }
-    pub fn write(self: &Arc<Self>, fh: Fh, offset: u64, data: &[u8]) -> Answer<u32> { unimplemented!() }
-    pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> { unimplemented!() }
-    pub fn release(self: &Arc<Self>, fh: Fh) { unimplemented!() }
-    pub fn fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> { unimplemented!() }
-    pub fn fsyncdir(self: &Arc<Self>, ino: Ino) -> Answer<()> { unimplemented!() }
-    pub fn mkdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> { unimplemented!() }
-    pub fn unlink(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> { unimplemented!() }
-    pub fn rmdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> { unimplemented!() }
-    pub fn rename(self: &Arc<Self>, parent: Ino, name: &[u8], to: Ino, to_name: &[u8], noreplace: bool) -> Answer<()> { unimplemented!() }
-    pub fn statfs(self: &Arc<Self>) -> StatFs { unimplemented!() }
+    pub fn read(self: &Arc<Self>, fh: Fh, offset: u64, len: u32) -> Answer<Bytes> {
+        unimplemented!()
+    }
+    pub fn write(self: &Arc<Self>, fh: Fh, offset: u64, data: &[u8]) -> Answer<u32> {
+        unimplemented!()
+    }
+    pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn release(self: &Arc<Self>, fh: Fh) {
+        unimplemented!()
+    }
+    pub fn fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn fsyncdir(self: &Arc<Self>, ino: Ino) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn mkdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
+        unimplemented!()
+    }
+    pub fn unlink(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn rmdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn rename(
+        self: &Arc<Self>,
+        parent: Ino,
+        name: &[u8],
+        to: Ino,
+        to_name: &[u8],
+        noreplace: bool,
+    ) -> Answer<()> {
+        unimplemented!()
+    }
+    pub fn statfs(self: &Arc<Self>) -> StatFs {
+        unimplemented!()
+    }
 
     /// Everything a person or a script may want to know.
-    pub fn status(&self) -> Status { unimplemented!() }
+    pub fn status(&self) -> Status {
+        unimplemented!()
+    }
     /// Uploads everything now, without the quiet period. Ends when nothing is left to send, or with
     /// the first state that only a person can resolve (blocked items; session lost): the status then says which.
-    pub async fn drain(self: &Arc<Self>) -> Status { unimplemented!() }
+    pub async fn drain(self: &Arc<Self>) -> Status {
+        unimplemented!()
+    }
     /// Stops the background tasks, makes everything durable and closes the store. Idempotent.
-    pub async fn stop(self: &Arc<Self>) { unimplemented!() }
+    pub async fn stop(self: &Arc<Self>) {
+        unimplemented!()
+    }
 }

@@ -262,7 +262,13 @@ pub trait Remote: Send + Sync {
     async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row>;
 
     /// Creates a folder. [`Error::Exists`] if a living sibling folder has the name.
-    async fn mkdir(&self, parent: &NodeId, name: &str, modified: Timestamp, created: Timestamp) -> Result<Row>;
+    async fn mkdir(
+        &self,
+        parent: &NodeId,
+        name: &str,
+        modified: Timestamp,
+        created: Timestamp,
+    ) -> Result<Row>;
 
     /// Moves and renames in one step; restores a trashed row. Keeps the modification time. Being there
     /// already is success. The service accepts a folder below itself: check ancestors first.
