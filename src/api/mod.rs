@@ -21,7 +21,7 @@ mod tests;
 
 pub use error::{Answer, Class, Error};
 pub use gateway::{Gateway, GatewayError};
-pub use http::{Http, Tuning};
+pub use http::{Http, Retry, Tuning, Verdict};
 pub use request::{Basic, Bearer, Drive, Network, Public, Request, Service};
 pub use signed_url::SignedUrl;
 pub use storage::{Download, Storage};

@@ -10,6 +10,8 @@
 //! caller's, but for what is safe to repeat within one call.
 
 mod error;
+pub mod internxt;
+pub mod session;
 
 use std::ops::Range;
 use std::pin::Pin;

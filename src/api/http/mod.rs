@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 pub(super) use answer::{read_capped, refusal};
 pub(super) use pause::Pause;
-pub(super) use retry::{Retry, Verdict};
+pub use retry::{Retry, Verdict};
 
 use super::error::{cause, transport};
 use super::request::{Authorize, Effect, Request, Service};

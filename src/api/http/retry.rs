@@ -7,7 +7,7 @@ use super::{Error, Tuning};
 
 /// What to do after a failure.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::api) enum Verdict {
+pub enum Verdict {
     /// Send again after this long.
     Wait(Duration),
     /// Hand the failure up.
@@ -16,7 +16,7 @@ pub(in crate::api) enum Verdict {
 
 /// The count of one request.
 #[derive(Debug)]
-pub(in crate::api) struct Retry {
+pub struct Retry {
     left: u32,
     next: Duration,
     max: Duration,
@@ -24,7 +24,9 @@ pub(in crate::api) struct Retry {
 }
 
 impl Retry {
-    pub(in crate::api) fn new(tuning: &Tuning) -> Self {
+    /// No failure yet.
+    #[must_use]
+    pub fn new(tuning: &Tuning) -> Self {
         Retry {
             left: tuning.tries.saturating_sub(1),
             next: tuning.backoff,
@@ -34,7 +36,7 @@ impl Retry {
     }
 
     /// Judges a failure. `repeatable`: the request may be sent again even if it may have been done.
-    pub(in crate::api) fn after(&mut self, error: &Error, repeatable: bool) -> Verdict {
+    pub fn after(&mut self, error: &Error, repeatable: bool) -> Verdict {
         let again = match error.class() {
             Class::NotSent | Class::Busy => true,
             Class::Ambiguous => repeatable,
