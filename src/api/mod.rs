@@ -17,6 +17,8 @@ mod storage;
 mod wire;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use error::{Answer, Class, Error};
