@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::request::Authorize;
 use super::{Gateway, Tuning};
 
 /// A request as it arrived.
@@ -95,6 +96,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// What credentials look like on the wire.
+pub(crate) fn authorization(credentials: &impl Authorize) -> String {
+    credentials.header().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Patience for tests: nothing waits long for what will not come.
