@@ -66,7 +66,8 @@ impl Events {
     }
 
     async fn handshake(gateway: &Gateway, token: &Bearer, id: &ClientId) -> Result<Self> {
-        let base = if gateway.is_loopback() { gateway.as_str() } else { NOTIFICATIONS };
+        // A token goes to the service it is of: only Internxt's own has its announcer elsewhere.
+        let base = if gateway.as_str() == Gateway::DEFAULT { NOTIFICATIONS } else { gateway.as_str() };
         let url = Url::parse(base).map_err(|_| Error::NotSent("no such place".to_owned()))?;
         let stream = dial(&url).await?;
         let scheme = if url.scheme() == "https" { "wss" } else { "ws" };

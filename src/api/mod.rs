@@ -20,6 +20,8 @@ mod wire;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use error::{Answer, Class, Error};
 pub use gateway::{Gateway, GatewayError};

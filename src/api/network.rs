@@ -138,3 +138,28 @@ pub fn finish(bucket: &str, finish: &Finish<'_>) -> Request<Network, Entry> {
 pub fn delete(bucket: &str, object: &str) -> Request<Network, ()> {
     Request::empty(Method::DELETE, file(bucket, object))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_answers_are_read_and_their_links_stay_secret() {
+        let url = "http://127.0.0.1:9102/shards/1c?X-Amz-Date=20261122T010940Z&X-Amz-Expires=3600&X-Amz-Signature=93a2";
+        let info = format!(
+            r#"{{"index":"cdad","bucket":"6b02","mimetype":"application/octet-stream","version":2,"size":1024,
+                "renewal":"2027-02-20T01:09:39.521Z","filename":"553c","id":"6b02",
+                "shards":[{{"index":0,"size":1024,"hash":"2f81","url":"{url}"}}]}}"#
+        );
+        let info = (super::info("b", "f").decode)(info.as_bytes()).unwrap();
+        assert_eq!((info.size, info.version, info.hmac.is_none()), (Some(1024), Some(2), true));
+        let started = format!(r#"{{"uploads":[{{"index":0,"uuid":"1cbb","url":"{url}","urls":null}}]}}"#);
+        let started = (start("b", 1024, 1).decode)(started.as_bytes()).unwrap();
+        assert!(started.uploads[0].url.is_some() && started.uploads[0].urls.is_none());
+        assert!(!format!("{info:?} {started:?}").contains("93a2"));
+        let old = (super::info("b", "f").decode)(br#"{"index":"cdad","size":"7","frame":"x"}"#).unwrap();
+        assert!(old.version.is_none() && old.shards.is_none());
+        let odd = (super::info("b", "f").decode)(br#"{"index":"secret"#).unwrap_err();
+        assert!(!odd.contains("secret"), "{odd}");
+    }
+}

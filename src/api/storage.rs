@@ -51,8 +51,7 @@ impl Storage {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        self.pause.wait(self.tuning.patience).await?;
-        self.permits.clone().acquire_owned().await.map_err(|e| Error::NotSent(e.to_string()))
+        self.pause.admit(&self.permits, self.tuning.patience).await
     }
 
     async fn refused(&self, response: Response) -> Error {

@@ -77,7 +77,7 @@ struct Inner {
     gateway: Gateway,
     tuning: Tuning,
     id: ClientId,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     pause: Pause,
 }
 
@@ -94,7 +94,7 @@ impl Http {
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .http2_keep_alive_timeout(Duration::from_secs(20))
         })?;
-        let permits = Semaphore::new(tuning.in_flight.max(1));
+        let permits = Arc::new(Semaphore::new(tuning.in_flight.max(1)));
         Ok(Http(Arc::new(Inner { client, gateway, tuning, id, permits, pause: Pause::default() })))
     }
 
@@ -129,9 +129,8 @@ impl Http {
         let inner = &*self.0;
         let mut retry = Retry::new(&inner.tuning);
         loop {
-            inner.pause.wait(inner.tuning.patience).await?;
             let outcome = {
-                let _permit = inner.permits.acquire().await.map_err(|e| Error::NotSent(e.to_string()))?;
+                let _permit = inner.pause.admit(&inner.permits, inner.tuning.patience).await?;
                 inner.send_once(credentials, request).await
             };
             let error = match outcome {
@@ -217,6 +216,8 @@ pub(super) fn base_client(tuning: &Tuning) -> ClientBuilder {
 /// replace them). A service on this machine may do without any.
 pub(super) fn build(loopback: bool, builder: impl Fn() -> ClientBuilder) -> Result<Client> {
     install_provider();
+    // What is for this machine goes through no proxy.
+    let builder = || if loopback { builder().no_proxy() } else { builder() };
     let built = match builder().build() {
         Err(_) if loopback => builder().tls_certs_only([]).build(),
         built => built,

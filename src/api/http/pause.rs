@@ -1,8 +1,10 @@
 //! The pause that the whole client keeps when the service asks one request to slow down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Error, Result};
@@ -19,8 +21,23 @@ impl Pause {
         *slot = Some(slot.map_or(until, |present| present.max(until)));
     }
 
+    /// A permit to send outside of any pause, also of one that began while others were served.
+    pub(in crate::api) async fn admit(
+        &self,
+        permits: &Arc<Semaphore>,
+        patience: Duration,
+    ) -> Result<OwnedSemaphorePermit> {
+        loop {
+            self.wait(patience).await?;
+            let permit = permits.clone().acquire_owned().await.map_err(|e| Error::NotSent(e.to_string()))?;
+            if self.0.lock().is_none_or(|until| until <= Instant::now()) {
+                return Ok(permit);
+            }
+        }
+    }
+
     /// Sits the pause out, or fails at once if it is longer than `patience`.
-    pub(in crate::api) async fn wait(&self, patience: Duration) -> Result<()> {
+    async fn wait(&self, patience: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
             let Some(until) = *self.0.lock() else { return Ok(()) };

@@ -279,7 +279,7 @@ fn parts_are_large_enough_and_few_enough() {
     assert_eq!(parts_of(MULTIPART_FROM), Some(PART));
     for size in [MULTIPART_FROM, 5 << 30, 300 << 30, 5 << 40] {
         let part = parts_of(size).unwrap();
-        assert!(part >= PART && part % (1 << 20) == 0);
+        assert!(part >= PART && part.is_multiple_of(1 << 20));
         assert!((2..=PARTS).contains(&size.div_ceil(part)), "{size}");
     }
 }
