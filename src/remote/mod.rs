@@ -11,8 +11,10 @@
 
 mod error;
 pub mod fault;
+pub mod internxt;
 pub mod memory;
 mod method;
+pub mod session;
 
 use std::ops::Range;
 use std::pin::Pin;
