@@ -67,6 +67,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
     paths::make_private(&cache)?;
     Ok(Plan {
         mountpoint,
+        folder: None,
         options: MountOptions::default(),
         config: Config { cache_size: CACHE_SIZE, host: mount::host(), ..Config::default() },
         cache,
