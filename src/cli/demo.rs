@@ -69,6 +69,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
         mountpoint,
         options: MountOptions::default(),
         config: Config { cache_size: CACHE_SIZE, host: mount::host(), ..Config::default() },
+        folder: None,
         cache,
         account: credentials.account.clone(),
         email: credentials.email.clone(),

@@ -105,9 +105,10 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             writeback_delay: args.writeback_delay,
             poll_interval: args.poll_interval,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
-            folder: args.folder.clone(),
             host: host(),
+            ..Config::default()
         },
+        folder: args.folder.clone(),
         options: options(args, &credentials.email),
         mountpoint,
         cache,

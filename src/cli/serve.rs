@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub options: MountOptions,
     /// For the filesystem.
     pub config: Config,
+    /// Show this folder of the drive (`/a/b`) instead of its root.
+    pub folder: Option<String>,
     /// The directory of the local state.
     pub cache: PathBuf,
     /// The account's uuid.
@@ -82,6 +85,9 @@ fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready
     }
     let fs = Fs::start(plan.config.clone(), opened.store, Arc::clone(&plan.remote), rt.handle().clone())?;
     let outcome = rt.block_on(async {
+        if let Some(folder) = &plan.folder {
+            fs.enter(folder).await.with_context(|| format!("showing the folder {folder}"))?;
+        }
         let standing = Standing::start(plan, &fs, ctx).await?;
         standing.live(plan, announce).await
     });
