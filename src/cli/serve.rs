@@ -36,7 +36,7 @@ pub struct Plan {
     pub options: MountOptions,
     /// For the filesystem.
     pub config: Config,
-    /// The folder of the drive to show instead of all of it.
+    /// Show this folder of the drive (`/a/b`) instead of its root.
     pub folder: Option<String>,
     /// The directory of the local state.
     pub cache: PathBuf,
