@@ -43,6 +43,9 @@ pub struct EmulatorArgs {
     /// Make the trouble described in this JSON file: a list of rules.
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
+    /// Put some folders and files into the first account.
+    #[arg(long)]
+    pub sample_data: bool,
 }
 
 impl EmulatorArgs {
@@ -91,9 +94,12 @@ async fn serve(
     stop: impl Future<Output = ()>,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
-    let listen = args.listen;
+    let (listen, samples) = (args.listen, args.sample_data);
     let emulator =
         Emulator::start(args.config()?).with_context(|| format!("cannot start the emulator on {listen}"))?;
+    if samples {
+        emulator.add_samples().await.context("cannot add the sample data")?;
+    }
     let line = json!({
         "endpoints": emulator.endpoints(),
         "ca": emulator.ca_file(),
@@ -124,9 +130,10 @@ mod tests {
     #[tokio::test]
     async fn says_where_it_is_on_one_line_and_saves_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let args = parse(&["--tls", "--data", dir.path().to_str().unwrap()]).unwrap();
+        let args = parse(&["--tls", "--sample-data", "--data", dir.path().to_str().unwrap()]).unwrap();
         let mut out = Vec::new();
-        serve(args, async {}, &mut out).await.unwrap();
+        serve(args.clone(), async {}, &mut out).await.unwrap();
+        serve(args, async {}, std::io::sink()).await.expect("samples that are there are left alone");
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 1);
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
@@ -26,6 +27,11 @@ pub(super) enum Fate {
     Stall(u64, Option<Duration>),
     /// Its connection is cut.
     Cut(u64, Arc<Cut>),
+}
+
+/// Reads a body to its end, for nothing.
+pub(super) async fn drain(mut body: Body) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// Which way a body goes.

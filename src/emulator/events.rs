@@ -22,6 +22,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::wire::random_hex;
@@ -38,6 +39,7 @@ pub struct Hub {
     listeners: Mutex<HashMap<u64, Listener>>,
     next: AtomicU64,
     ping_ms: AtomicU64,
+    stop: CancellationToken,
 }
 
 struct Listener {
@@ -49,7 +51,13 @@ impl Hub {
     /// Nobody listens yet.
     #[must_use]
     pub fn new(world: Arc<World>) -> Self {
-        Hub { world, listeners: Mutex::default(), next: AtomicU64::new(0), ping_ms: AtomicU64::new(25_000) }
+        Hub {
+            world,
+            listeners: Mutex::default(),
+            next: AtomicU64::new(0),
+            ping_ms: AtomicU64::new(25_000),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Tells everybody who listens to the account, the one who caused it included: `client_id` is
@@ -83,6 +91,11 @@ impl Hub {
     /// How often listeners are asked whether they are still there, from the next connection on.
     pub fn set_ping_interval(&self, to: Duration) {
         self.ping_ms.store(u64::try_from(to.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Hangs up on all listeners, and on those who come later.
+    pub(super) fn close(&self) {
+        self.stop.cancel();
     }
 
     fn ping_interval(&self) -> Duration {
@@ -171,6 +184,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket) -> Result<(), Error> {
         tokio::select! {
             Some(packet) = next_event(&mut joined) => socket.send(Message::text(packet)).await?,
             _ = ping.tick() => socket.send(Message::text("2")).await?,
+            () = hub.stop.cancelled() => return Ok(()),
             () = &mut late, if waiting => return Ok(()),
             message = socket.next() => match message.transpose()? {
                 None | Some(Message::Close(_)) => return Ok(()),

@@ -19,6 +19,7 @@ mod knobs;
 mod log;
 mod network;
 mod objects;
+mod sample;
 mod secret;
 mod server;
 mod tls;
@@ -29,7 +30,8 @@ mod world;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +108,7 @@ pub struct Emulator {
     shared: Arc<Shared>,
     log: Arc<RequestLog>,
     scheme: &'static str,
+    drive: axum::Router,
     ca: Option<PathBuf>,
     stop: CancellationToken,
     accept: Option<JoinHandle<()>>,
@@ -134,9 +137,13 @@ impl Emulator {
         let stop = CancellationToken::new();
         let ca = tls.as_ref().map(|identity| identity.ca_file.clone());
         let service = server::Service::new(shared.clone(), log.clone(), scheme);
+        let drive = service.drive.clone();
         let accept = tokio::spawn(server::accept(listener, tls.map(|t| t.acceptor), service, stop.clone()));
         let accept = Some(accept);
-        Ok(Emulator { address, shared, log, scheme, ca, stop, accept, data: config.data })
+        if config.data.is_some() {
+            tokio::spawn(save_now_and_then(Arc::downgrade(&shared.network)));
+        }
+        Ok(Emulator { address, shared, log, scheme, drive, ca, stop, accept, data: config.data })
     }
 
     /// The base of everything, such as `http://127.0.0.1:40123`.
@@ -175,6 +182,11 @@ impl Emulator {
         &self.shared
     }
 
+    /// Puts some folders and files into the first account, if they are not there.
+    pub async fn add_samples(&self) -> io::Result<()> {
+        sample::fill(&self.shared, self.drive.clone()).await
+    }
+
     /// What has been asked so far.
     #[must_use]
     pub fn request_log(&self) -> &RequestLog {
@@ -184,6 +196,7 @@ impl Emulator {
     /// Ends the connections, after a moment for requests that are being answered, and saves.
     pub async fn shutdown(mut self) -> io::Result<()> {
         self.stop.cancel();
+        self.shared.hub.close();
         if let Some(accept) = self.accept.take() {
             accept.await.map_err(io::Error::other)?;
         }
@@ -198,5 +211,25 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.shared.hub.close();
+    }
+}
+
+/// How much of the network's state a crash of the emulator may cost.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+async fn save_now_and_then(network: Weak<Network>) {
+    let mut pause = SAVE_EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(network) = network.upgrade() else { return };
+        let began = Instant::now();
+        match tokio::task::spawn_blocking(move || network.save_changes()).await {
+            Ok(Err(error)) => {
+                tracing::error!("cannot save the emulated network: {error}; it goes on in memory")
+            }
+            // A large state must not be written all the time.
+            _ => pause = SAVE_EVERY.max(began.elapsed() * 10),
+        }
     }
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
-use super::body::{Fate, Metered, Way};
+use super::body::{Fate, Metered, Way, drain};
 use super::faults::Action;
 use super::log::{Live, RequestLog};
 use super::{Shared, drive, events, network, objects};
@@ -138,7 +138,7 @@ where
 pub(super) struct Service {
     shared: Arc<Shared>,
     log: Arc<RequestLog>,
-    drive: Router,
+    pub(super) drive: Router,
     scheme: &'static str,
 }
 
@@ -160,9 +160,13 @@ impl Service {
         match &action {
             Some(Action::Status { code, body, retry_after }) => {
                 let answer = status(*code, body.clone(), *retry_after);
+                drain(self.metered(request, &live, Fate::Pass).into_body()).await;
                 return self.send(answer, &live, Fate::Pass);
             }
-            Some(Action::Html) => return self.send(captive_portal(), &live, Fate::Pass),
+            Some(Action::Html) => {
+                drain(self.metered(request, &live, Fate::Pass).into_body()).await;
+                return self.send(captive_portal(), &live, Fate::Pass);
+            }
             Some(Action::Reset) => return sever(&cut).await,
             Some(Action::CutUpload { after }) => upward = Fate::Cut(*after, cut.clone()),
             _ => {}
@@ -198,11 +202,15 @@ impl Service {
         self.log.begin(request.method().as_str(), path, client)
     }
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer, live: &Live, fate: Fate) -> Response {
-        let mut request = request.map(|incoming| {
+    fn metered(&self, request: Request<Incoming>, live: &Live, fate: Fate) -> Request<Body> {
+        request.map(|incoming| {
             let (body, knobs) = (Body::new(incoming), self.shared.knobs.clone());
             Body::new(Metered::new(body, knobs, Way::Up, live.request_bytes.clone(), fate))
-        });
+        })
+    }
+
+    async fn handle(&self, request: Request<Incoming>, peer: Peer, live: &Live, fate: Fate) -> Response {
+        let mut request = self.metered(request, live, fate);
         request.extensions_mut().insert(peer);
         let path = request.uri().path();
         match path.split('/').nth(1) {

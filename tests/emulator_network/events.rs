@@ -35,7 +35,7 @@ async fn a_listener_hears_of_its_account_only() {
     let rig = start();
     let (mut socket, hello) = connect(&rig.emulator).await;
     assert_eq!((&hello["pingInterval"], &hello["upgrades"]), (&json!(25_000), &json!([])));
-    let token = token_of(&rig).await;
+    let token = token_of(&rig);
     say(&mut socket, &format!("40{}", json!({ "token": token }))).await;
     assert!(next(&mut socket).await.starts_with("40{\"sid\":"));
 
@@ -75,6 +75,15 @@ async fn a_listener_is_asked_whether_it_is_there_and_who_it_is() {
     };
     assert!(refused.starts_with("44{\"message\":"), "{refused}");
     assert_eq!(rig.emulator.shared().hub.listeners(), 0);
+}
+
+#[tokio::test]
+async fn listeners_are_hung_up_on_when_the_server_stops() {
+    let rig = start();
+    let (mut socket, _) = connect(&rig.emulator).await;
+    rig.emulator.shutdown().await.unwrap();
+    let end = async { while socket.next().await.is_some_and(|message| message.is_ok()) {} };
+    tokio::time::timeout(PATIENCE, end).await.unwrap();
 }
 
 #[tokio::test]

@@ -268,6 +268,20 @@ async fn old_layout_files_are_listed_shard_by_shard() {
 }
 
 #[tokio::test]
+async fn a_killed_emulator_has_saved_a_moment_ago() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = start_with(Config { data: Some(dir.path().to_owned()), ..Config::default() });
+    let id = rig.store(b"hello").await;
+    let saved = || std::fs::read_to_string(dir.path().join("network.json")).unwrap_or_default();
+    let soon = async {
+        while !saved().contains(&id) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, soon).await.unwrap();
+}
+
+#[tokio::test]
 async fn everything_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let config = || Config { data: Some(dir.path().to_owned()), ..Config::default() };

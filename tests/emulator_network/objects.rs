@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inxtfs::emulator::{Config, TlsConfig};
+use inxtfs::emulator::{Action, Config, Fault, TlsConfig};
 use reqwest::{Certificate, Version};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,6 +75,18 @@ async fn a_put_of_unknown_length_is_refused() {
     let put = rig.put(&upload.url, reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(code(put).await, (501, "NotImplemented".into()));
     assert_eq!(rig.finish(&index(), shard(&upload.uuid)).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_refused_put_is_read_to_its_end_so_that_the_answer_is_seen() {
+    let rig = start();
+    let upload = rig.start_upload(30_000_000, 1).await;
+    rig.emulator.shared().world.advance(Duration::from_secs(4000));
+    let content = bytes::Bytes::from(pattern(30_000_000));
+    assert_eq!(code(rig.put(&upload.url, content.clone()).await).await, (403, "AccessDenied".into()));
+    let busy = Action::Status { code: 503, body: None, retry_after: Some(1) };
+    rig.emulator.shared().knobs.add_fault(Fault::on("PUT", "**", busy));
+    assert_eq!(rig.put(&upload.url, content).await.status(), 503);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub struct Network {
     objects: Objects,
     state: Mutex<State>,
     limiter: Limiter,
+    changed: AtomicBool,
+    saving: Mutex<()>,
     dir: PathBuf,
     /// The directory is ours alone, and goes with us.
     temporary: bool,
@@ -85,6 +88,8 @@ impl Network {
             objects: Objects { store, secret: saved.secret },
             state: Mutex::new(saved.state),
             limiter: Limiter::default(),
+            changed: AtomicBool::new(true),
+            saving: Mutex::default(),
             dir,
             temporary,
         }))
@@ -95,11 +100,23 @@ impl Network {
         if self.temporary {
             return Ok(());
         }
+        let _one_at_a_time = self.saving.lock();
+        self.changed.store(false, Ordering::Release);
         let state = self.state.lock().clone();
-        let saved =
-            Saved { secret: self.objects.secret.clone(), state, catalogue: self.objects.store.catalogue() };
+        let secret = self.objects.secret.clone();
+        let saved = Saved { secret, state, catalogue: self.objects.store.catalogue() };
         let bytes = serde_json::to_vec(&saved).map_err(io::Error::other)?;
-        write_atomically(&self.dir.join("network.json"), &bytes)
+        write_atomically(&self.dir.join("network.json"), &bytes).inspect_err(|_| self.touch())
+    }
+
+    /// [`Network::save`] where something changed since.
+    pub(super) fn save_changes(&self) -> io::Result<()> {
+        if self.changed.load(Ordering::Acquire) { self.save() } else { Ok(()) }
+    }
+
+    /// Something changed.
+    pub(super) fn touch(&self) {
+        self.changed.store(true, Ordering::Release);
     }
 
     /// Where files of this emulator are.
@@ -128,21 +145,39 @@ impl Network {
         self.state.lock().entry(bucket, object).filter(|entry| entry.complete).map(|entry| entry.size)
     }
 
+    /// Puts ciphertext into a bucket as a finished upload would; its id.
+    pub(super) fn add_object(
+        &self,
+        bucket: &str,
+        index: &str,
+        hash: &str,
+        bytes: Vec<u8>,
+    ) -> io::Result<String> {
+        let (uuid, size) = (uuid::Uuid::new_v4().to_string(), bytes.len() as u64);
+        self.objects.store.put_bytes(&uuid, bytes.into(), millis(self.world.now()))?;
+        let hash = hash.to_owned();
+        let shard = Shard { index: 0, size, hash, uuid, parity: false, missing_url: 0 };
+        Ok(self.add_entry(bucket, index, 2, vec![shard]))
+    }
+
     /// Puts a file in the old layout into a bucket, as accounts of former years have them; its id.
     pub fn add_v1_object(&self, bucket: &str, index: &str, shards: &[V1Shard]) -> io::Result<String> {
+        let rows = shards.iter().enumerate().map(|(n, shard)| self.keep_v1(n, shard));
+        Ok(self.add_entry(bucket, index, 1, rows.collect::<io::Result<_>>()?))
+    }
+
+    fn add_entry(&self, bucket: &str, index: &str, version: u8, shards: Vec<Shard>) -> String {
         let now = self.world.now();
         let id = object_id(now);
-        let rows = shards.iter().enumerate().map(|(n, shard)| self.keep_v1(n, shard));
-        let rows: Vec<Shard> = rows.collect::<io::Result<_>>()?;
         let entry = Entry {
             bucket: bucket.to_owned(),
             index: index.to_owned(),
-            size: rows.iter().filter(|shard| !shard.parity).map(|shard| shard.size).sum(),
+            size: shards.iter().filter(|shard| !shard.parity).map(|shard| shard.size).sum(),
             created: millis(now),
             filename: uuid::Uuid::new_v4().to_string(),
-            version: 1,
-            frame: Some(object_id(now)),
-            shards: rows,
+            version,
+            frame: (version == 1).then(|| object_id(now)),
+            shards,
             hmac: None,
             complete: true,
         };
@@ -152,7 +187,9 @@ impl Network {
             state.count(&owner, entry.size);
         }
         state.insert(id.clone(), entry);
-        Ok(id)
+        drop(state);
+        self.touch();
+        id
     }
 
     fn keep_v1(&self, n: usize, shard: &V1Shard) -> io::Result<Shard> {
@@ -176,6 +213,7 @@ impl Network {
             entry
         };
         entry.shards.iter().for_each(|shard| self.objects.store.remove(&shard.uuid));
+        self.touch();
         true
     }
 }

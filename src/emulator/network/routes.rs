@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -43,6 +43,9 @@ pub(in crate::emulator) async fn serve(shared: &Arc<Shared>, request: Request<Bo
     let path = head.uri.path().strip_prefix("/network").unwrap_or("");
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (route, answer) = call.route(&segments, body).await;
+    if head.method != Method::GET {
+        network.touch();
+    }
     let mut response = match route {
         None => no_route(head.method.as_str(), if path.is_empty() { "/" } else { path }),
         Some(route) => {

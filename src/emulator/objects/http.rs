@@ -15,6 +15,7 @@ use super::sign::{self, Refusal};
 use super::store::{Incomplete, Object};
 use super::{Objects, read, write};
 use crate::emulator::Shared;
+use crate::emulator::body::drain;
 use crate::emulator::wire::{formatted, millis};
 
 /// The most a single request may store.
@@ -66,15 +67,36 @@ const BROKEN: Fail = Fail(
 pub(in crate::emulator) async fn serve(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let objects = shared.network.objects();
-    let answer = match check(objects, &head, millis(shared.world.now())) {
-        Err(fail) => Err(fail),
-        Ok(query) => match head.method {
-            Method::GET | Method::HEAD => get(objects, &head).await,
-            Method::PUT => put(shared, objects, &head, &query, body).await,
-            _ => Err(NOT_ALLOWED),
+    let answer = match (check(objects, &head, millis(shared.world.now())), &head.method) {
+        (Ok(_), &Method::GET | &Method::HEAD) => get(objects, &head).await,
+        (Ok(query), &Method::PUT) => match announced(&head) {
+            Ok(len) => put(shared, objects, &head, &query, body, len).await,
+            Err(fail) => refuse(fail, body).await,
         },
+        (Ok(_), _) => Err(NOT_ALLOWED),
+        (Err(fail), _) => refuse(fail, body).await,
     };
     answer.unwrap_or_else(|Fail(status, code, message)| xml(status, code, message))
+}
+
+/// Refuses once the body is through: a client still sending would meet a closed connection, and
+/// might never see the answer.
+async fn refuse(fail: Fail, body: Body) -> Result<Response, Fail> {
+    drain(body).await;
+    Err(fail)
+}
+
+/// The length the client announced, which must be there and not too large.
+fn announced(head: &Parts) -> Result<u64, Fail> {
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return Err(CHUNKED);
+    }
+    let text = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match text.and_then(|text| text.parse().ok()) {
+        None => Err(NO_LENGTH),
+        Some(len) if len > MAX_PUT => Err(TOO_LARGE),
+        Some(len) => Ok(len),
+    }
 }
 
 fn key(head: &Parts) -> &str {
@@ -137,15 +159,8 @@ async fn put(
     head: &Parts,
     query: &Query,
     body: Body,
+    len: u64,
 ) -> Result<Response, Fail> {
-    if head.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(CHUNKED);
-    }
-    let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let len: u64 = text(CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()).ok_or(NO_LENGTH)?;
-    if len > MAX_PUT {
-        return Err(TOO_LARGE);
-    }
     let segment = write::segment(&objects.store, body, len).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => CUT_SHORT,
         _ => BROKEN,
@@ -157,10 +172,12 @@ async fn put(
             kept.map_err(|_: Incomplete| NO_UPLOAD)?
         }
         _ => {
-            let kind = text(CONTENT_TYPE.as_str()).unwrap_or("application/octet-stream").to_owned();
+            let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let kind = kind.unwrap_or("application/octet-stream").to_owned();
             objects.store.put(key(head), segment, kind, millis(shared.world.now()))
         }
     };
+    shared.network.touch();
     let mut response = Response::new(Body::empty());
     set(&mut response, ETAG, &etag);
     set(&mut response, CONTENT_LENGTH, "0");
