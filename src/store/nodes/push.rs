@@ -107,12 +107,15 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     })?)
 }
 
-/// Makes everything dirty due now; with `blocked`, what was blocked too.
-pub fn wake_all(conn: &Connection, blocked: bool) -> Result<(), Error> {
+/// Makes everything dirty due now.
+pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
-    if blocked {
-        conn.execute("UPDATE nodes SET blocked=0, tries=0 WHERE dirty=1 AND blocked=1", [])?;
-    }
+    Ok(())
+}
+
+/// Makes what was blocked due now.
+pub fn unblock_all(conn: &Connection) -> Result<(), Error> {
+    conn.execute("UPDATE nodes SET blocked=0, tries=0, due=0 WHERE dirty=1 AND blocked=1", [])?;
     Ok(())
 }
 
