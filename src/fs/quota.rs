@@ -90,7 +90,7 @@ pub(super) async fn run(fs: Arc<Fs>) {
 impl Fs {
     /// The quota, and what is left of it after usage and what is staged.
     pub fn statfs(self: &Arc<Self>) -> StatFs {
-        let files = self.db().read(nodes::count).unwrap_or(0);
+        let files = self.db().read(nodes::highest).unwrap_or(0);
         let staged = self.blocks().usage().staged;
         match self.quota.usage() {
             Some(u) => {

@@ -12,8 +12,9 @@ pub use push::{
     next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all, wake_children,
 };
 pub use tree::{
-    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, holders,
-    insert, path_of, referrers, remote_children, set_listed_everywhere, stray_contents, tombs_below, touch,
+    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
+    holders, insert, path_of, referrers, remote_children, set_listed_everywhere, stray_contents, tombs_below,
+    touch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};

@@ -72,12 +72,13 @@ pub struct Queue {
     pub bytes: u64,
 }
 
-/// Dirty nodes whose time has come, the longest due first.
+/// Dirty nodes whose time has come, the longest due first; of tombstones only those with an unresolved intent.
 ///
 /// # Errors
 /// The database's, here and below.
 pub fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
-    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 ORDER BY due, ino LIMIT ?2";
+    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 AND (tomb=0 OR ino IN (SELECT ino FROM intents)) \
+         ORDER BY due, ino LIMIT ?2";
     select(conn, tail, params![now, int(limit as u64)])
 }
 
