@@ -183,12 +183,11 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
                     return Ok(());
                 }
             }
+            // Told before it begins: once the mount is gone, this process may end at any moment.
+            wire::send(to, &Reply::Unmounting).await?;
             match (served.unmount)().await {
-                Ok(()) => {
-                    wire::send(to, &Reply::Unmounting).await?;
-                    // The client waits for the end of the connection, which the end of the process brings.
-                    std::future::pending().await
-                }
+                // The client waits for the end of the connection, which the end of the process brings.
+                Ok(()) => std::future::pending().await,
                 Err(Stuck::Busy(why)) => wire::send(to, &Reply::Busy { why }).await,
                 Err(Stuck::Failed(why)) => wire::send(to, &Reply::Refused { why }).await,
             }
