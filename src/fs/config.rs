@@ -13,6 +13,9 @@ pub struct Config {
     pub empty_delay: Duration,
     /// Time between looks at the change feeds.
     pub poll_interval: Duration,
+    /// The unit of waits after a failure or an unclear answer: the first retry comes after one, a second look for
+    /// what a lost answer may have done after two, and so on. The default suits the service; replicas lag by less.
+    pub pace: Duration,
     /// Bytes the block cache may take; staged writes are not counted and never evicted.
     pub cache_size: u64,
     /// Nodes pushed at the same time.
@@ -28,6 +31,7 @@ impl Default for Config {
             writeback_delay: Duration::from_secs(5),
             empty_delay: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
+            pace: Duration::from_secs(1),
             cache_size: 10 << 30,
             uploads: 6,
             host: "localhost".to_owned(),
@@ -39,6 +43,11 @@ impl Config {
     /// When a change made at `now` (milliseconds) is due.
     pub(super) fn due(&self, now: i64) -> i64 {
         now.saturating_add(i64::try_from(self.writeback_delay.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// `n` units of waiting, in milliseconds.
+    pub(super) fn paced(&self, n: i64) -> i64 {
+        i64::try_from(self.pace.as_millis()).unwrap_or(i64::MAX).saturating_mul(n)
     }
 
     /// When a file that has been empty since `now` is due.

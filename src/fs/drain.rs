@@ -1,5 +1,6 @@
 //! Seeing and ending: status, drain, stop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use crate::types::Kind;
 
 /// Items a status names.
 const SHOWN: usize = 100;
+/// Of longer queues it is not found out whether all of them waits for a person.
+const STUCK_MAX: u64 = 10_000;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the background tasks.
@@ -93,7 +96,7 @@ impl Fs {
             }
             let status = self.status();
             let lost = matches!(status.session, SessionState::LoggedOut { .. });
-            if status.totals.items == status.totals.blocked || lost || self.only_open_files_left(&status) {
+            if status.totals.items == status.totals.blocked || lost || self.is_stuck(&status) {
                 return status;
             }
             self.push.any_finished(Duration::from_millis(250)).await;
@@ -113,12 +116,36 @@ impl Fs {
         Ok(())
     }
 
-    fn only_open_files_left(&self, status: &Status) -> bool {
-        status.totals.sending == 0
-            && status.totals.items as usize <= SHOWN
-            && status.queue.iter().all(|i| {
-                i.state == ItemState::Blocked || self.files.is_being_written(crate::types::Ino(i.ino))
-            })
+    /// Whether all that is left waits for a person: blocked items, files that are being written, and what cannot go
+    /// before those.
+    fn is_stuck(&self, status: &Status) -> bool {
+        if status.totals.sending > 0 || status.totals.items > STUCK_MAX {
+            return false;
+        }
+        let Ok(mut rest) = self.db().read(|c| nodes::queue(c, STUCK_MAX as usize)) else { return false };
+        if rest.len() as u64 != status.totals.items {
+            return false;
+        }
+        let (mut inos, mut unborn, mut folders) = (HashSet::new(), HashSet::new(), HashSet::new());
+        loop {
+            let before = rest.len();
+            rest.retain(|n| {
+                let open = !n.tomb && self.files.is_being_written(n.ino);
+                let first = n.waits_for.is_some_and(|w| inos.contains(&w));
+                let below = !n.tomb && n.parent.is_some_and(|p| unborn.contains(&p));
+                let above = n.tomb && n.id().is_some_and(|id| folders.contains(id));
+                let stuck = n.blocked || open || first || below || above;
+                if stuck {
+                    inos.insert(n.ino);
+                    unborn.extend(n.remote.is_none().then_some(n.ino));
+                    folders.extend(n.remote.as_ref().and_then(|r| r.parent.clone()));
+                }
+                !stuck
+            });
+            if rest.is_empty() || rest.len() == before {
+                return rest.is_empty();
+            }
+        }
     }
 
     /// Everything that was blocked is tried again.

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -50,6 +51,8 @@ pub(super) struct Fetcher {
     runs: Mutex<HashMap<ContentId, Vec<Arc<Run>>>>,
     /// Versions whose content does not match its hash.
     corrupt: Mutex<HashSet<Version>>,
+    /// Whether there is any: spares reads the lock.
+    any_corrupt: AtomicBool,
 }
 
 impl Fs {
@@ -75,6 +78,40 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Makes `range` present, and what is known of its soundness known: bytes that go into another upload must
+    /// not be damaged ones.
+    pub(super) async fn fetch_verified(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<()> {
+        self.fetch(content, version, range).await?;
+        let running = self.fetcher.runs.lock().get(&content.id()).cloned().unwrap_or_default();
+        for run in running {
+            // Ends when the sender is dropped, after the run and the check it may have led to.
+            let mut progress = run.progress.clone();
+            while progress.changed().await.is_ok() {}
+        }
+        self.check_sound(version)
+    }
+
+    /// Refuses versions that turned out not to match their hash.
+    pub(super) fn check_sound(&self, version: &Version) -> Result<()> {
+        if self.fetcher.any_corrupt.load(Ordering::Acquire) && self.fetcher.corrupt.lock().contains(version) {
+            return Err(Error::Io("the content does not match its hash".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Starts fetching what a staged content lacks of its base: once somebody replaces that, it is gone.
+    pub(super) fn fetch_rest_soon(self: &Arc<Self>, content: &Arc<Content>) {
+        match self.misses(content, 0..content.size()) {
+            Ok(misses) => misses.into_iter().for_each(|m| self.fetch_soon(&m.content, &m.version, m.range)),
+            Err(e) => tracing::debug!(error = %e, "what a partly written file lacks is not known"),
+        }
     }
 
     /// Starts fetching in the background.
@@ -109,9 +146,7 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<Vec<Arc<Run>>> {
-        if self.fetcher.corrupt.lock().contains(version) {
-            return Err(Error::Io("the content does not match its hash".to_owned()));
-        }
+        self.check_sound(version)?;
         let missing = content.missing(range)?;
         let mut waits = Vec::new();
         let mut runs = self.fetcher.runs.lock();
@@ -155,6 +190,7 @@ impl Fs {
     fn condemn(&self, content: &Content, version: &Version) {
         tracing::error!(object = %version.object, "content does not match its hash; it is not served");
         self.fetcher.corrupt.lock().insert(version.clone());
+        self.fetcher.any_corrupt.store(true, Ordering::Release);
         if let Err(e) = self.db().write(|tx| self.blocks().forget(tx, content.id())) {
             tracing::warn!(error = %e, "could not drop a damaged content from the cache");
         }
@@ -174,13 +210,15 @@ async fn run_to_end(
         fs.condemn(&content, &version);
     }
     let end = outcome.map_err(Failure::from);
-    fs.end_run(&content, &run);
     let complete = end.is_ok();
     progress.send_modify(|p| p.end = Some(end));
     let whole = 0..content.size();
     if complete && run.range != whole && content.missing(whole).is_ok_and(|m| m.is_empty()) {
-        verify(&fs, content, version).await;
+        verify(&fs, content.clone(), version).await;
     }
+    // Only now: who must not build on damaged bytes waits for the table to be empty.
+    fs.end_run(&content, &run);
+    drop(progress);
 }
 
 async fn stream_into(

@@ -184,6 +184,21 @@ impl Files {
         shown.collect()
     }
 
+    /// Whether an inode other than `but` shows a version; such keep its cached content from now on.
+    pub fn hold_version(&self, version: &Version, but: Ino, content: &Arc<Content>) -> bool {
+        let files: Vec<_> = self.inner.lock().by_ino.values().filter(|f| f.ino != but).cloned().collect();
+        let mut shown = false;
+        for file in files {
+            if let Some(Source::Version(v, cached)) = file.state.lock().as_mut().map(|s| &mut s.source)
+                && v == version
+            {
+                cached.get_or_insert_with(|| content.clone());
+                shown = true;
+            }
+        }
+        shown
+    }
+
     pub fn add_handle(&self, file: Held, flags: OpenFlags) -> Fh {
         let mut inner = self.inner.lock();
         let fh = Fh(inner.next);

@@ -140,6 +140,7 @@ impl Fs {
         file.unjournalled.store(false, Ordering::Release);
         drop(guard);
         if let Some(c) = staged {
+            self.fetch_rest_soon(&c);
             self.sync.note(c);
         }
         if let Some(id) = dropped {

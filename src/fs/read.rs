@@ -135,6 +135,9 @@ impl Fs {
             return Err(Error::Io("staged contents lie too deep on one another".to_owned()));
         }
         let within = range.start.min(content.size())..range.end.min(content.size());
+        if let Some(version) = content.version() {
+            self.check_sound(&version)?;
+        }
         for piece in content.read(within.clone())? {
             match (piece, content.version()) {
                 (Piece::Data(_, bytes), _) => out.push(Segment::Data(bytes)),

@@ -131,7 +131,8 @@ impl Fs {
             }
             source.parent = Some(m.to.0);
             source.name.clone_from(&m.to.1);
-            source.alias = false;
+            // A stand-in that only moves stays one; what is renamed gets the name it is given.
+            source.alias = source.alias && m.from.1 == m.to.1;
             source.ctime = Timestamp::now();
             source.moved = is_moved(tx, &source)?;
             (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, false, None);
@@ -176,7 +177,9 @@ impl Fs {
         due: i64,
         after: &mut After,
     ) -> store::Result<Node> {
-        let too_dear = source.remote.is_some() && source.content.is_none() && source.size > REUPLOAD_MAX;
+        let readable = source.remote.as_ref().is_none_or(|r| r.readable);
+        let too_dear =
+            source.remote.is_some() && source.content.is_none() && (source.size > REUPLOAD_MAX || !readable);
         if target.remote.is_none() || too_dear {
             bury(tx, target, due, after)?;
             return Ok(source);

@@ -16,8 +16,8 @@ use crate::types::{Kind, NodeId, Row, Status, Timestamp};
 const OVERLAP_MS: i64 = 120_000;
 /// A delta is read after this long, whatever the probe says.
 const UNCONDITIONAL_MS: i64 = 300_000;
-/// A row that may be an echo of our own write is read again after this long.
-pub(super) const DOUBT_MS: i64 = 75_000;
+/// A row that may be an echo of our own write is read again after this many units.
+pub(super) const DOUBT: i64 = 75;
 /// Between an announcement and the look.
 const SETTLING: Duration = Duration::from_secs(1);
 /// Between two tries to hear announcements.

@@ -15,8 +15,8 @@ use crate::store::nodes::{self, Node};
 use crate::store::{Result, Tx};
 use crate::types::{Ino, Kind, Row, Status, Timestamp};
 
-/// How long after one of our writes its pre-image is taken for an echo.
-const ECHO_MS: i64 = 60_000;
+/// For how many units after one of our writes its pre-image is taken for an echo.
+const ECHO: i64 = 60;
 
 /// A merge within one transaction.
 pub(super) struct Merge<'a> {
@@ -160,7 +160,7 @@ impl<'a> Merge<'a> {
         let (here, there) =
             (place(confirmed.parent.as_ref(), &confirmed.name), place(row.parent.as_ref(), &row.name));
         if here != there {
-            if self.from == From::Feed && nodes::echoed(self.tx, node.ino, &there, now_ms() - ECHO_MS)? {
+            if self.from == From::Feed && nodes::echoed(self.tx, node.ino, &there, self.echoes_since())? {
                 self.outcome.doubted.push((row.id.clone(), row.kind));
                 (row.parent, row.name) = (confirmed.parent.clone(), confirmed.name.clone());
             } else {
@@ -187,35 +187,46 @@ impl<'a> Merge<'a> {
         }
         if self.fs.files.is_open(node.ino) {
             // Pages and size are an inode's: who has it open keeps its version, the name gets a new inode.
-            let parent = node.parent;
+            let moved = node.moved.then(|| (node.parent, node.name.clone()));
             self.unname(&mut node)?;
             (node.remote, node.tomb) = (None, true);
             nodes::save(self.tx, &node)?;
             self.outcome.doomed.push(node.ino);
-            return self.add(row, parent);
+            return match moved {
+                Some((parent, name)) => self.add_moved(row, parent, name),
+                None => self.add_where_it_is(row),
+            };
         }
         (node.size, node.mtime, node.ctime) = (row.size, row.modified, self.now);
-        node.remote = Some(Row { parent: row.parent.clone(), ..row.clone() });
+        node.remote = Some(row.clone());
         self.outcome.notes.push(Note::Data(node.ino));
+        if node.moved {
+            // Moved here and not yet there: the local move is pushed last and wins.
+            node.moved = is_moved(self.tx, &node)?;
+            return nodes::save(self.tx, &node);
+        }
         self.place_row(node, row)
     }
 
-    /// Both sides changed the content: theirs keeps the name and the identity, ours goes beside it.
+    /// Both sides changed the content: theirs keeps the name and the identity, ours goes beside it. Where ours has
+    /// been given another place, it is beside it already.
     fn conflict(&mut self, mut node: Node, row: &Row) -> Result<()> {
-        let parent = node.parent;
+        let (parent, moved) = (node.parent, node.moved);
         tracing::warn!(name = %node.name, "changed here and elsewhere; keeping both");
         self.unname(&mut node)?;
         node.remote = None;
         node.uploaded = None;
         (node.moved, node.alias, node.due, node.linked) = (false, false, now_ms(), true);
         node.emptied = node.content.is_none() && node.size == 0;
-        node.name = self.free_conflict_name(parent, &node.name)?;
+        if !moved {
+            node.name = self.free_conflict_name(parent, &node.name)?;
+        }
         nodes::save(self.tx, &node)?;
         if let Some(parent) = parent {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
         }
         self.outcome.push = true;
-        self.add(row, parent)
+        self.add_where_it_is(row)
     }
 
     /// Somebody else moved or renamed it. A local move that is still to be pushed wins.
@@ -232,11 +243,15 @@ impl<'a> Merge<'a> {
         self.place_row(node, row)
     }
 
+    fn echoes_since(&self) -> i64 {
+        now_ms() - self.fs.config.paced(ECHO)
+    }
+
     /// Whether a row shows what one of our own writes replaced or set not long ago.
     fn is_echo(&self, node: &Node, row: &Row) -> Result<bool> {
         let Some(version) = row.content.as_ref().filter(|_| self.from == From::Feed) else {
             return Ok(false);
         };
-        nodes::echoed(self.tx, node.ino, &version.object, now_ms() - ECHO_MS)
+        nodes::echoed(self.tx, node.ino, &version.object, self.echoes_since())
     }
 }

@@ -55,6 +55,12 @@ impl Pull {
         self.wake.notify_one();
     }
 
+    /// The row is to be read again, once replicas have caught up.
+    pub fn doubt(&self, fs: &Fs, id: NodeId, kind: Kind) {
+        let due = super::now_ms() + fs.config.paced(feed::DOUBT);
+        self.doubted.lock().entry(id).or_insert((kind, due));
+    }
+
     pub fn last_sync(&self) -> Option<i64> {
         Some(self.last_sync.load(Ordering::Relaxed)).filter(|s| *s > 0)
     }
@@ -115,13 +121,7 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
 }
 
 fn finish(fs: &Arc<Fs>, outcome: Outcome) {
-    let due = super::now_ms() + feed::DOUBT_MS;
-    {
-        let mut doubted = fs.pull.doubted.lock();
-        for (id, kind) in outcome.doubted {
-            doubted.entry(id).or_insert((kind, due));
-        }
-    }
+    outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {
             fs.files.drop_pages(*ino);

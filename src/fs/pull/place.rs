@@ -7,7 +7,7 @@ use crate::fs::now_ms;
 use crate::names;
 use crate::store::Result;
 use crate::store::nodes::{self, Node};
-use crate::types::{Ino, Kind, Row, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Row, Timestamp};
 
 /// Conflict copies of one name and day that are told apart.
 const COPIES: u32 = 1000;
@@ -27,6 +27,22 @@ impl Merge<'_> {
         let node = nodes::insert(self.tx, &node)?;
         self.appeared(&node);
         if node.kind == Kind::Folder { self.gather(&node) } else { Ok(()) }
+    }
+
+    /// The same, in the folder the row names.
+    pub(super) fn add_where_it_is(&mut self, row: &Row) -> Result<()> {
+        let folder = row.parent.as_ref().map(|id| nodes::by_remote(self.tx, id)).transpose()?.flatten();
+        self.add(row, folder.map(|f| f.ino))
+    }
+
+    /// A row gets a new node at a place where the user has moved its former one.
+    pub(super) fn add_moved(&mut self, row: &Row, parent: Option<Ino>, name: String) -> Result<()> {
+        let mut node = Node::from_row(row.clone(), parent, name, false, self.now);
+        node.moved = is_moved(self.tx, &node)?;
+        let node = nodes::insert(self.tx, &node)?;
+        self.appeared(&node);
+        self.outcome.push = true;
+        Ok(())
     }
 
     /// A folder of that name that is only here becomes the server's: folders merge.
@@ -154,23 +170,34 @@ impl Merge<'_> {
         let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
         let again = nodes::insert(self.tx, &again)?;
         self.appeared(&again);
-        for mut node in edited {
-            self.vanished(&node);
-            node.parent = Some(again.ino);
-            // What is only here moves; what the server has under the dead folder is made anew.
-            node.remote = None;
-            (node.moved, node.uploaded, node.due) = (false, None, now_ms());
-            node.emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
-            nodes::save(self.tx, &node)?;
-            self.appeared(&node);
+        for node in edited {
+            self.take_along(node, folder, &again)?;
         }
         self.outcome.push = true;
         Ok(())
     }
 
-    /// Children of a folder that hold something only here: edited files, new folders, folders with such below.
+    /// Moves what was edited from a dead folder to the one made in its place. What the server has under the dead
+    /// folder is made anew; what it has elsewhere only moves.
+    fn take_along(&mut self, mut node: Node, dead: &Node, again: &Node) -> Result<()> {
+        self.vanished(&node);
+        node.parent = Some(again.ino);
+        node.due = now_ms();
+        if node.remote.as_ref().is_some_and(|r| r.parent.as_ref() == dead.id()) {
+            (node.remote, node.uploaded) = (None, None);
+            node.emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
+        }
+        node.moved = is_moved(self.tx, &node)?;
+        nodes::save(self.tx, &node)?;
+        self.appeared(&node);
+        Ok(())
+    }
+
+    /// Children of a folder that hold something only here: edited files, new folders, what was moved here, folders
+    /// with such below.
     /// The latter are made again in their turn.
     fn edited_below(&mut self, folder: Ino) -> Result<Vec<Node>> {
+        let id = nodes::get(self.tx, folder)?.and_then(|f| f.id().cloned());
         let mut edited = Vec::new();
         let mut after = Ino(0);
         loop {
@@ -179,6 +206,7 @@ impl Merge<'_> {
             after = last.ino;
             for node in page {
                 match node.kind {
+                    _ if moved_in(&node, id.as_ref()) => edited.push(node),
                     Kind::File if node.content_dirty() || self.fs.files.is_being_written(node.ino) => {
                         edited.push(node);
                     }
@@ -200,19 +228,7 @@ impl Merge<'_> {
         let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
         let again = nodes::insert(self.tx, &again)?;
         for node in below {
-            self.vanished(&node);
-            let emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
-            let moved = Node {
-                parent: Some(again.ino),
-                remote: None,
-                moved: false,
-                uploaded: None,
-                emptied,
-                due: now_ms(),
-                ..node
-            };
-            nodes::save(self.tx, &moved)?;
-            self.appeared(&moved);
+            self.take_along(node, folder, &again)?;
         }
         edited.push(again);
         Ok(())
@@ -235,6 +251,11 @@ impl Merge<'_> {
     fn fs_knows_all(&self) -> Result<bool> {
         Ok(nodes::meta(self.tx, "hydrated")?.is_some())
     }
+}
+
+/// Whether a node was moved into the folder `id` here and lies elsewhere on the server.
+fn moved_in(node: &Node, id: Option<&NodeId>) -> bool {
+    node.moved && node.remote.as_ref().is_some_and(|r| r.parent.as_ref() != id)
 }
 
 /// The day, as people write it in file names.

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use super::step::{Step, Stop, check_name, settle_name};
 use super::{Turn, confirm};
-use crate::fs::files::Source;
 use crate::fs::{Fs, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
@@ -50,8 +49,7 @@ fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
     if let Some(file) = fs.files.acquire_known(node.ino) {
         let guard = file.state.lock();
         if let Some(state) = guard.as_ref() {
-            let other = !matches!(&state.source, Source::Staged(c) if c.id() == content.id());
-            if state.changed || other {
+            if state.changed {
                 drop(guard);
                 super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
                 return Err(Stop::Wait);
@@ -125,12 +123,12 @@ pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
 /// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
 async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     for _ in 0..FETCHES {
-        let missing = fs.misses(content, 0..content.size())?;
+        let missing = fs.misses(content, 0..content.size()).map_err(unsendable)?;
         if missing.is_empty() {
             return Ok(());
         }
         for miss in missing {
-            match fs.fetch(&miss.content, &miss.version, miss.range).await {
+            match fs.fetch_verified(&miss.content, &miss.version, miss.range).await {
                 Ok(()) => {}
                 Err(crate::fs::Error::Offline) => {
                     return Err(
@@ -138,14 +136,38 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
                     );
                 }
                 Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
-                Err(e) => {
-                    let why = format!("the unwritten rest of the file cannot be read: {e}");
-                    return Err(remote::Error::Corrupt(why).into());
-                }
+                Err(e) => return Err(unsendable(e)),
             }
         }
     }
     Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
+}
+
+/// What cannot be read cannot be sent: a person has to decide.
+fn unsendable(e: crate::fs::Error) -> Stop {
+    remote::Error::Corrupt(format!("the unwritten rest of the file cannot be read: {e}")).into()
+}
+
+/// The server deletes the base when the replace succeeds: what other open files and staged copies still need of
+/// it is fetched before.
+async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step {
+    let Some(content) = fs.db().read(|c| fs.blocks().find(c, base))? else { return Ok(()) };
+    let shown = fs.files.hold_version(base, node.ino, &content);
+    if !shown && !fs.db().read(|c| nodes::lies_beneath(c, content.id(), node.content))? {
+        return Ok(());
+    }
+    match fs.fetch(&content, base, 0..size).await {
+        Ok(()) => Ok(()),
+        Err(crate::fs::Error::Offline) => {
+            Err(remote::Error::Offline("the former content is not here yet".to_owned()).into())
+        }
+        Err(crate::fs::Error::LoggedOut) => Err(remote::Error::SessionLost.into()),
+        Err(e) => {
+            // It cannot be read anyhow; what is saved now matters more.
+            tracing::warn!(error = %e, "the former content, still open elsewhere, could not be kept");
+            Ok(())
+        }
+    }
 }
 
 async fn register(
@@ -209,6 +231,9 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
         // Somebody else's content: it keeps the name, ours goes beside it.
         pull::apply(fs, vec![there], pull::From::Fresh)?;
         return Ok(());
+    }
+    if let Some(base) = &there.content {
+        keep_base(fs, node, base, there.size).await?;
     }
     let with = Replacement {
         base: there.content.clone(),

@@ -26,9 +26,8 @@ use crate::types::Ino;
 const ROUND: usize = 256;
 /// The longest sleep between rounds; wakes are expected long before.
 const NAP: Duration = Duration::from_secs(60);
-/// Waits between tries double from the first to the second.
-const BACKOFF_MIN: i64 = 1_000;
-const BACKOFF_MAX: i64 = 300_000;
+/// Waits between tries double up to this many units ([`Config::pace`](super::Config::pace)).
+const BACKOFF_MAX: i64 = 300;
 
 pub(super) struct Push {
     wake: Notify,
@@ -169,6 +168,6 @@ fn put_off(fs: &Fs, node: &Node, due: i64) -> super::Result<()> {
 }
 
 /// How long to wait after so many failures.
-fn backoff(tries: u32) -> i64 {
-    BACKOFF_MIN.saturating_mul(1 << tries.min(20)).min(BACKOFF_MAX)
+fn backoff(fs: &Fs, tries: u32) -> i64 {
+    fs.config.paced((1 << tries.min(20)).min(BACKOFF_MAX))
 }

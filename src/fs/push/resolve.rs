@@ -11,13 +11,13 @@ use crate::remote::{self, Class};
 use crate::store::nodes::{self, Intent, Node};
 use crate::types::{Kind, NodeId, Row, Status, Timestamp, Version};
 
-/// Time between two looks: replicas lag.
-const BETWEEN: i64 = 2_000;
+/// Units between two looks: replicas lag.
+const BETWEEN: i64 = 2;
 
 /// Resolves a node's intent. `Ok`: it is resolved, go on.
 pub(super) async fn resolve(fs: &Arc<Fs>, node: &Node, intent: Intent, at: i64, looks: u32) -> Step {
     let mut look = Look { fs, node, at, looks };
-    match intent {
+    let resolved = match intent {
         Intent::Create { parent, name, content, size, created, modified } => {
             let sent = Sent { content, size, created, modified };
             look.for_file(&parent, &name, &sent).await
@@ -29,7 +29,12 @@ pub(super) async fn resolve(fs: &Arc<Fs>, node: &Node, intent: Intent, at: i64, 
         }
         Intent::Relocate { parent, name } => look.for_place(&parent, &name).await,
         Intent::Trash => look.give_up(|_| {}),
+    };
+    if let (Ok(()), Some(id)) = (&resolved, node.id()) {
+        // What the feeds said of it meanwhile was not merged.
+        fs.pull.doubt(fs, id.clone(), node.kind);
     }
+    resolved
 }
 
 /// What was sent of a file.
@@ -102,7 +107,8 @@ impl Look<'_> {
     async fn for_replace(&mut self, id: &NodeId, base: Option<&Version>, sent: &Sent) -> Step {
         let row = match self.fs.health.note(self.fs.remote.stat(Kind::File, id).await) {
             Ok(row) => row,
-            Err(remote::Error::NotFound) => return self.give_up(|_| {}),
+            // Perhaps it was done and the row deleted since: its object is not used for another.
+            Err(remote::Error::NotFound) => return self.give_up(|n| n.uploaded = None),
             Err(e) => return Err(e.into()),
         };
         if row.content == sent.content {
@@ -141,12 +147,12 @@ impl Look<'_> {
     /// Nothing was found. The first time, wait and look again; `Ok` once it may be concluded.
     fn in_vain(&self) -> Step {
         let now = now_ms();
-        if self.looks > 0 && now >= self.at + BETWEEN {
+        if self.looks > 0 && now >= self.at + self.fs.config.paced(BETWEEN) {
             return Ok(());
         }
         self.fs.db().write(|tx| {
             nodes::looked(tx, self.node.ino)?;
-            nodes::defer(tx, self.node.ino, now + BETWEEN)
+            nodes::defer(tx, self.node.ino, now + self.fs.config.paced(BETWEEN))
         })?;
         Err(Stop::Wait)
     }

@@ -56,7 +56,7 @@ pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
             Ok(false) | Err(Stop::Wait) => return,
             Err(Stop::Local(e)) => {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
-                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + 5_000);
+                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + fs.config.paced(5));
                 return;
             }
             Err(Stop::Remote(e)) => {
@@ -77,7 +77,12 @@ async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
         resolve::resolve(fs, &node, intent, at, looks).await?;
         return Ok(true);
     }
-    if !node.is_dirty() || node.tomb {
+    if node.is_dirty() && node.tomb {
+        // What became of it is known now: the delete can go.
+        fs.db().write(|tx| nodes::defer(tx, node.ino, 0))?;
+        return Ok(false);
+    }
+    if !node.is_dirty() {
         return Ok(false);
     }
     let parent = gate(fs, &node)?;
@@ -97,27 +102,50 @@ fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
             return Ok(None);
         };
-        let Some(id) = parent.id().cloned() else {
-            nodes::defer(tx, node.ino, now + WAIT)?;
-            return Ok(None);
+        let Some(first) = goes_first(tx, node, &parent)? else {
+            return Ok(parent.id().cloned().map(Gate::Open));
         };
-        let names = node.remote.is_none() || node.moved;
-        if let Some(holder) = if names { name_holder(tx, node, &id)? } else { None } {
-            let mut waiting = node.clone();
-            waiting.waits_for = Some(holder);
-            if let Some(current) = nodes::get(tx, node.ino)? {
-                nodes::save(tx, &Node { waits_for: Some(holder), due: now + WAIT, ..current })?;
-            }
-            return Ok(closes_cycle(tx, &waiting)?.then_some((id, true)));
+        let Some(current) = nodes::get(tx, node.ino)? else { return Ok(None) };
+        let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
+        nodes::save(tx, &waiting)?;
+        let ring = ring_of(tx, &waiting)?;
+        if node.remote.is_none() {
+            // It cannot step aside; another of the ring can.
+            ring.iter().try_for_each(|ino| nodes::defer(tx, *ino, 0))?;
+            return Ok((!ring.is_empty()).then_some(Gate::Others));
         }
-        Ok(Some((id, false)))
+        Ok((!ring.is_empty()).then_some(Gate::Ring))
     })?;
     match verdict {
-        Some((id, false)) => Ok(id),
-        // A ring of names, each held by the next: this one steps aside.
-        Some((_, true)) if node.remote.is_some() => Err(step_aside(fs, node)),
-        _ => Err(Stop::Wait),
+        Some(Gate::Open(id)) => Ok(id),
+        Some(Gate::Ring) => Err(step_aside(fs, node)),
+        Some(Gate::Others) => {
+            fs.push.wake();
+            Err(Stop::Wait)
+        }
+        None => Err(Stop::Wait),
     }
+}
+
+/// What [`gate`] found.
+enum Gate {
+    /// Nothing is in the way.
+    Open(NodeId),
+    /// It waits for nodes that wait for it: a ring of names or folders, which it can leave.
+    Ring,
+    /// The same, and others have to leave the ring.
+    Others,
+}
+
+/// The node that has to be brought over before this one: its folder, if the server does not know that, or (lest a
+/// folder come to lie below itself there) if that has not been moved to its place; and who holds its name there.
+fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>> {
+    let Some(id) = parent.id() else { return Ok(Some(parent.ino)) };
+    let places = node.remote.is_none() || node.moved;
+    if node.kind == Kind::Folder && node.remote.is_some() && places && parent.moved {
+        return Ok(Some(parent.ino));
+    }
+    if places { name_holder(tx, node, id) } else { Ok(None) }
 }
 
 /// A dirty node that, on the server, still has the name this one wants.
@@ -126,17 +154,18 @@ fn name_holder(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<Option<In
     Ok(holders.into_iter().find(|h| h.ino != node.ino && h.is_dirty() && (h.moved || h.tomb)).map(|h| h.ino))
 }
 
-/// Whether following who waits for whom leads back.
-fn closes_cycle(tx: &Tx, start: &Node) -> store::Result<bool> {
+/// The others of a ring: following who waits for whom leads back. Empty if it does not.
+fn ring_of(tx: &Tx, start: &Node) -> store::Result<Vec<Ino>> {
+    let mut others = Vec::new();
     let mut at = start.waits_for;
-    for _ in 0..CHAIN {
-        let Some(ino) = at else { return Ok(false) };
+    while let Some(ino) = at.filter(|_| others.len() < CHAIN) {
         if ino == start.ino {
-            return Ok(true);
+            return Ok(others);
         }
+        others.push(ino);
         at = nodes::get(tx, ino)?.filter(|n| n.is_dirty() && !n.tomb).and_then(|n| n.waits_for);
     }
-    Ok(false)
+    Ok(Vec::new())
 }
 
 /// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.
@@ -224,20 +253,20 @@ async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
                 remote::Error::Busy { after } => {
                     i64::try_from(after.as_millis()).unwrap_or(BUSY_MAX).min(BUSY_MAX)
                 }
-                _ => backoff(node.tries),
+                _ => backoff(fs, node.tries),
             };
             record(fs, ino, false, &e.to_string(), now + wait)
         }
-        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + 2_000),
-        Class::Session => put_off(fs, &node, now + 15_000),
+        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + fs.config.paced(2)),
+        Class::Session => put_off(fs, &node, now + fs.config.paced(15)),
         Class::Permanent => match e {
             remote::Error::Exists => {
                 // Somebody was first; the next try finds out who.
-                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
             }
             remote::Error::NotFound => {
                 parent_missing(fs, &node).await;
-                record(fs, ino, false, &e.to_string(), now + backoff(node.tries))
+                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
             }
             _ => {
                 tracing::error!(%ino, error = %e, "blocked; the file stays readable here");

@@ -15,8 +15,8 @@ use crate::types::{Ino, Kind, NodeId, Row, Status};
 const BATCH: usize = 50;
 /// Tombstones of one round.
 const ROUND: usize = 1000;
-/// A delete that the feed has not shown by then is sent again.
-const UNSEEN: i64 = 3_000;
+/// A delete that the feed has not shown after this many units is sent again.
+const UNSEEN: i64 = 3;
 /// After so many sendings each row is asked for itself.
 const ASK_AFTER: u32 = 2;
 
@@ -78,7 +78,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         .map_err(local)?;
     if busy || waits || above {
         // Below a deleted folder, that folder's own delete decides.
-        later(now + if above { 2_000 } else { 60_000 })?;
+        later(now + if above { fs.config.paced(2) } else { 60_000 })?;
         return Ok(false);
     }
     match (node.kind, node.id()) {
@@ -87,7 +87,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         (Kind::Folder, Some(id)) => match look_below(fs, id).await? {
             Below::Clear => Ok(true),
             Below::Leaving => {
-                later(now + 2_000)?;
+                later(now + fs.config.paced(2))?;
                 Ok(false)
             }
             Below::Strangers { folders, rows } => {
@@ -156,7 +156,9 @@ fn note_sent(fs: &Fs, batch: &[Node]) -> Result<()> {
         for node in batch {
             let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
             current.tries = current.tries.saturating_add(1);
-            current.due = now + UNSEEN + if current.tries > 1 { backoff(current.tries) } else { 0 };
+            current.due = now
+                + fs.config.paced(UNSEEN)
+                + if current.tries > 1 { backoff(fs, current.tries) } else { 0 };
             nodes::save(tx, &current)?;
         }
         Ok(())
@@ -171,7 +173,7 @@ fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
             let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
             let permanent = e.class() == Class::Permanent;
             current.tries = current.tries.saturating_add(1);
-            current.due = now + backoff(current.tries);
+            current.due = now + backoff(fs, current.tries);
             current.blocked = permanent && current.tries > 5;
             current.error = Some(e.to_string());
             nodes::save(tx, &current)?;

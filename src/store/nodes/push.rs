@@ -72,15 +72,21 @@ pub struct Queue {
     pub bytes: u64,
 }
 
-/// Dirty nodes whose time has come, the longest due first; of tombstones only those with an unresolved intent.
+/// Nodes whose time has come, the longest due first: dirty ones (of tombstones only those with an unresolved
+/// intent), and those something was sent for whose fate is not known.
 ///
 /// # Errors
 /// The database's, here and below.
 pub fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
     let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 AND (tomb=0 OR ino IN (SELECT ino FROM intents)) \
          ORDER BY due, ino LIMIT ?2";
-    select(conn, tail, params![now, int(limit as u64)])
+    let mut due = select(conn, tail, params![now, int(limit as u64)])?;
+    due.extend(select(conn, &format!("WHERE {SENT} AND due<=?1"), [now])?);
+    Ok(due)
 }
+
+/// Nodes that are not dirty (any more) and of which it is not known what the server has.
+const SENT: &str = "ino IN (SELECT ino FROM intents) AND dirty=0";
 
 /// Tombstones whose time has come.
 pub fn due_tombs(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
@@ -90,8 +96,11 @@ pub fn due_tombs(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>,
 
 /// When the next dirty node that is not due at `now` will be.
 pub fn next_due(conn: &Connection, now: i64) -> Result<Option<i64>, Error> {
-    let sql = "SELECT min(due) FROM nodes WHERE dirty=1 AND blocked=0 AND due>?1";
-    Ok(conn.prepare_cached(sql)?.query_row([now], |r| r.get(0))?)
+    let first = |which: &str| -> Result<Option<i64>, Error> {
+        let sql = format!("SELECT min(due) FROM nodes WHERE {which} AND due>?1");
+        Ok(conn.prepare_cached(&sql)?.query_row([now], |r| r.get(0))?)
+    };
+    Ok(first("dirty=1 AND blocked=0")?.into_iter().chain(first(SENT)?).min())
 }
 
 /// The first dirty nodes, blocked ones first.
@@ -103,14 +112,18 @@ pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
 pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     let sql = "SELECT count(*), coalesce(sum(blocked), 0), \
          coalesce(sum(CASE WHEN tomb=0 AND content IS NOT NULL THEN size ELSE 0 END), 0) FROM nodes WHERE dirty=1";
-    Ok(conn.prepare_cached(sql)?.query_row([], |r| {
+    let dirty = conn.prepare_cached(sql)?.query_row([], |r| {
         Ok(Queue { items: uint(r.get(0)?), blocked: uint(r.get(1)?), bytes: uint(r.get(2)?) })
-    })?)
+    })?;
+    let sql = format!("SELECT count(*) FROM nodes WHERE {SENT}");
+    let sent: i64 = conn.prepare_cached(&sql)?.query_row([], |r| r.get(0))?;
+    Ok(Queue { items: dirty.items + uint(sent), ..dirty })
 }
 
 /// Makes everything dirty due now.
 pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
+    conn.execute(&format!("UPDATE nodes SET due=0 WHERE {SENT} AND due<>0"), [])?;
     Ok(())
 }
 

@@ -47,9 +47,12 @@ pub fn tombs_below(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Erro
     select(conn, "WHERE r_parent=?1 AND tomb=1", [folder.as_str()])
 }
 
-/// Nodes that nothing shows and the server does not know: dropped once nobody has them open.
+/// Nodes that nothing shows and the server does not know, nor may come to know by what was sent: dropped once
+/// nobody has them open.
 pub fn doomed(conn: &Connection) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE linked=0 AND r_id IS NULL", [])
+    let tail =
+        "WHERE linked=0 AND r_id IS NULL AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.ino=nodes.ino)";
+    select(conn, tail, [])
 }
 
 /// Living rows, as last confirmed, that show as `display` in the folder `id`, whoever has that name here.
@@ -82,6 +85,12 @@ pub fn stray_contents(conn: &Connection) -> Result<Vec<ContentId>, Error> {
 pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
     let sql = "SELECT (SELECT count(*) FROM nodes WHERE content=?1) + (SELECT count(*) FROM contents WHERE base=?1)";
     Ok(uint(conn.prepare_cached(sql)?.query_row([content.0], |r| r.get(0))?))
+}
+
+/// Whether a staged content other than `but` lies on `content`.
+pub fn lies_beneath(conn: &Connection, content: ContentId, but: Option<ContentId>) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM contents WHERE base=?1 AND id IS NOT ?2)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![content.0, but.map(|b| b.0)], |r| r.get(0))?)
 }
 
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is the root's.

@@ -1,0 +1,357 @@
+//! Weather: lost answers, deaths between a request and its answer, no network, no session.
+
+use std::time::Duration;
+
+use inxtfs::fs::{Error, SessionState};
+use inxtfs::names::RemoteName;
+use inxtfs::remote::Method as M;
+use inxtfs::remote::fault::{Action, Fault, Side};
+use inxtfs::remote::memory::Memory;
+use inxtfs::types::{Kind, Status};
+
+use super::harness::{Engine, READ, TRUNCATE, eager, eventually, noise, patient};
+
+/// Kills the drive when a call of a method is there, and starts it again.
+fn die_at(e: &mut Engine, method: M, side: Side) {
+    let reached = e.fault.crash_at(method, 1, side);
+    let fs = e.fs().clone();
+    e.block_on(async {
+        let draining = tokio::spawn(async move { fs.drain().await });
+        reached.await.unwrap();
+        draining.abort();
+    });
+    e.kill();
+    e.start();
+}
+
+/// Living rows of that name.
+fn living(e: &Engine, name: &str) -> usize {
+    let rows = e.cloud.rows().into_iter().filter(|r| r.status == Status::Exists);
+    rows.filter(|r| r.name.display() == name).count()
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_adopted() {
+    for name in ["a.txt", "noext"] {
+        let e = Engine::new();
+        e.put(name, b"once").unwrap();
+        e.fault.script(M::Create, 1, Action::Lost);
+        e.converged();
+        assert_eq!((living(&e, name), e.cloud.count(M::Create)), (1, 1), "{name}");
+        e.put(name, b"twice").unwrap();
+        e.converged();
+    }
+}
+
+#[test]
+fn a_create_that_never_arrived_is_repeated_without_sharing_an_object() {
+    for name in ["a.txt", "noext"] {
+        for side in [Side::Before, Side::After] {
+            let mut e = Engine::new();
+            e.put(name, b"once").unwrap();
+            die_at(&mut e, M::Create, side);
+            assert_eq!(e.read(name).unwrap(), "once");
+            e.converged();
+            assert_eq!(living(&e, name), 1, "{name} {side:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_create_was_lost_can_be_changed_renamed_and_deleted() {
+    for death in [Side::Before, Side::After] {
+        let mut e = Engine::new();
+        e.put("f.txt", b"first").unwrap();
+        die_at(&mut e, M::Create, death);
+        e.patch("f.txt", 5, b" second").unwrap();
+        e.rename("f.txt", "g.txt").unwrap();
+        e.converged();
+        assert_eq!(e.cloud.files()["g.txt"], "first second");
+        assert_eq!(living(&e, "f.txt"), 0);
+
+        e.put("h.txt", b"short-lived").unwrap();
+        die_at(&mut e, M::Create, death);
+        e.unlink("h.txt").unwrap();
+        e.converged();
+        assert_eq!(living(&e, "h.txt"), 0, "{death:?}");
+
+        // Deleted, and killed before it was found out what had become of the create.
+        e.put("i.txt", b"short-lived").unwrap();
+        die_at(&mut e, M::Create, death);
+        e.fault.set_offline(true);
+        e.unlink("i.txt").unwrap();
+        e.restart();
+        e.fault.set_offline(false);
+        e.converged();
+        assert_eq!(living(&e, "i.txt"), 0, "{death:?}");
+    }
+}
+
+#[test]
+fn a_mkdir_whose_answer_was_lost_makes_one_folder() {
+    for how in [None, Some(Side::Before), Some(Side::After)] {
+        let mut e = Engine::new();
+        e.mkdir("d").unwrap();
+        e.put("d/f", b"below").unwrap();
+        match how {
+            None => e.fault.script(M::Mkdir, 1, Action::Lost),
+            Some(side) => die_at(&mut e, M::Mkdir, side),
+        }
+        e.converged();
+        assert_eq!(living(&e, "d"), 1, "{how:?}");
+        assert_eq!(e.cloud.files()["d/f"], "below");
+    }
+}
+
+#[test]
+fn a_replace_whose_answer_was_lost_is_adopted_or_made_with_a_fresh_object() {
+    for how in [None, Some(Side::Before), Some(Side::After)] {
+        let mut e = Engine::new();
+        e.put("f.bin", &noise(100_000, 1)).unwrap();
+        e.drain();
+        let id = e.row("f.bin").id;
+        e.put("f.bin", &noise(90_000, 2)).unwrap();
+        match how {
+            None => e.fault.script(M::Replace, 1, Action::Lost),
+            Some(side) => die_at(&mut e, M::Replace, side),
+        }
+        assert_eq!(e.read("f.bin").unwrap(), noise(90_000, 2));
+        e.converged();
+        assert_eq!(e.row("f.bin").id, id);
+        assert_eq!(e.cloud.files()["f.bin"], noise(90_000, 2), "{how:?}");
+    }
+}
+
+#[test]
+fn a_move_whose_answer_was_lost_is_found_done_or_repeated() {
+    for how in [None, Some(Side::Before), Some(Side::After)] {
+        let mut e = Engine::new();
+        e.mkdir("d").unwrap();
+        e.put("f.txt", b"x").unwrap();
+        e.drain();
+        let id = e.row("f.txt").id;
+        e.rename("f.txt", "d/g.txt").unwrap();
+        match how {
+            None => e.fault.script(M::Relocate, 1, Action::Lost),
+            Some(side) => die_at(&mut e, M::Relocate, side),
+        }
+        assert!(e.exists("d/g.txt"));
+        e.converged();
+        assert_eq!(e.row("d/g.txt").id, id, "{how:?}");
+    }
+}
+
+#[test]
+fn a_trash_whose_answer_was_lost_is_seen_done_or_repeated() {
+    for how in [None, Some(Side::Before), Some(Side::After)] {
+        let mut e = Engine::new();
+        e.mkdir("d").unwrap();
+        e.put("d/f.txt", b"x").unwrap();
+        e.put("g.txt", b"x").unwrap();
+        e.drain();
+        e.remove_all("d").unwrap();
+        e.unlink("g.txt").unwrap();
+        match how {
+            None => e.fault.script(M::Trash, 1, Action::Lost),
+            Some(side) => die_at(&mut e, M::Trash, side),
+        }
+        e.converged();
+        assert!(e.cloud.tree().is_empty(), "{how:?}");
+    }
+}
+
+#[test]
+fn an_upload_that_dies_is_made_anew() {
+    for side in [Side::Before, Side::After] {
+        let mut e = Engine::new();
+        e.put("f.bin", &noise(200_000, 3)).unwrap();
+        die_at(&mut e, M::Put, side);
+        e.converged();
+        assert_eq!(e.cloud.files()["f.bin"], noise(200_000, 3));
+    }
+}
+
+#[test]
+fn every_call_may_fail_once_in_every_way() {
+    let ways = [Action::Offline, Action::Lost, Action::Busy(Duration::from_millis(1)), Action::SessionLost];
+    for way in ways {
+        let e = Engine::over(Memory::new(), eager());
+        for method in M::ALL {
+            e.fault.script(method, 1, way);
+        }
+        e.mkdir("d").unwrap();
+        e.put("d/a.txt", b"one").unwrap();
+        e.put("b", b"two").unwrap();
+        eventually("both are there", || e.cloud.files().len() == 2);
+        e.put("b", b"three").unwrap();
+        e.rename("d/a.txt", "a.txt").unwrap();
+        e.rmdir("d").unwrap();
+        eventually("all is there", || {
+            let files = e.cloud.files();
+            files.len() == 2 && files.get("b").is_some_and(|b| b == "three") && e.cloud.tree().len() == 2
+        });
+        e.converged();
+    }
+}
+
+#[test]
+fn offline_the_tree_and_what_is_cached_are_there_and_changes_queue() {
+    let cloud = Memory::new();
+    let root = cloud.account().root;
+    cloud.add_file(&root, RemoteName::split("cached.bin"), &noise(100_000, 4));
+    cloud.add_file(&root, RemoteName::split("other.bin"), &noise(100_000, 5));
+    let mut e = Engine::over(cloud, patient());
+    assert_eq!(e.read("cached.bin").unwrap(), noise(100_000, 4));
+    e.stop();
+    e.fault.set_offline(true);
+    e.start();
+    assert_eq!(e.ls(""), ["cached.bin", "other.bin"]);
+    assert_eq!(e.read("cached.bin").unwrap(), noise(100_000, 4));
+    let fh = e.open("other.bin", READ).unwrap();
+    assert!(matches!(e.read_fh(fh, 0, 10), Err(Error::Offline)));
+    e.fs().release(fh);
+    e.put("new.txt", b"queued").unwrap();
+    e.rename("other.bin", "renamed.bin").unwrap();
+    e.unlink("cached.bin").unwrap();
+    eventually("it is told", || matches!(e.fs().status().session, SessionState::Offline { .. }));
+    assert_eq!(e.fs().status().totals.items, 3);
+    e.restart();
+    assert_eq!(e.ls(""), ["new.txt", "renamed.bin"]);
+    e.fault.set_offline(false);
+    e.converged();
+    assert_eq!(e.cloud.files().keys().collect::<Vec<_>>(), ["new.txt", "renamed.bin"]);
+    assert!(matches!(e.fs().status().session, SessionState::Online));
+}
+
+#[test]
+fn a_first_start_without_network_shows_nothing_yet_and_heals() {
+    let cloud = Memory::new();
+    cloud.add_file(&cloud.account().root, RemoteName::split("f"), b"x");
+    let fault = Fault::new(cloud.client("here"), 1);
+    fault.set_offline(true);
+    let mut e = Engine::down(cloud, fault, patient());
+    e.start();
+    assert!(matches!(e.stat("f"), Err(Error::Offline)));
+    assert!(matches!(e.put("g", b"y"), Err(Error::Offline)), "the name might be taken");
+    e.fault.set_offline(false);
+    // A look at the folder needs no hydration.
+    assert_eq!(e.read("f").unwrap(), "x");
+    e.put("g", b"y").unwrap();
+    assert_eq!(e.ls(""), ["f", "g"]);
+    e.drain();
+    assert_eq!(e.cloud.files().len(), 2);
+}
+
+#[test]
+fn a_lost_session_loses_nothing_and_work_goes_on_after_it_is_back() {
+    let e = Engine::new();
+    e.put("f", b"old").unwrap();
+    e.drain();
+    for method in M::ALL {
+        e.fault.always(method, Action::SessionLost);
+    }
+    e.put("f", b"new").unwrap();
+    e.put("g", b"another").unwrap();
+    let status = e.drained();
+    assert!(matches!(status.session, SessionState::LoggedOut { .. }));
+    assert_eq!((status.totals.items, status.totals.blocked), (2, 0));
+    assert_eq!(e.read("f").unwrap(), "new");
+    e.fault.clear();
+    e.polls(1);
+    e.converged();
+    assert_eq!(e.cloud.files()["f"], "new");
+}
+
+#[test]
+fn asked_to_slow_down_it_waits_and_goes_on() {
+    let e = Engine::new();
+    e.put("f", b"x").unwrap();
+    for n in 1..4 {
+        e.fault.script(M::Put, n, Action::Busy(Duration::from_millis(5)));
+        e.fault.script(M::Create, n, Action::Busy(Duration::from_millis(5)));
+    }
+    e.converged();
+    assert_eq!(e.cloud.files()["f"], "x");
+}
+
+#[test]
+fn what_was_closed_survives_a_kill_and_inodes_stay() {
+    let mut e = Engine::new();
+    e.mkdir("d").unwrap();
+    for name in ["d/clean", "d/renamed", "d/deleted", "d/over"] {
+        e.put(name, name.as_bytes()).unwrap();
+    }
+    e.drain();
+    e.put("d/new", b"new").unwrap();
+    e.patch("d/over", 2, b"OVER").unwrap();
+    e.rename("d/renamed", "d/elsewhere").unwrap();
+    e.unlink("d/deleted").unwrap();
+    let mtime = inxtfs::types::Timestamp { secs: 77, nanos: 777_777_777 };
+    e.set_mtime("d/clean", mtime).unwrap();
+    e.set_mtime("d/new", mtime).unwrap();
+    let stats = |e: &Engine| {
+        ["d", "d/clean", "d/elsewhere", "d/new", "d/over"].map(|p| {
+            let mut attr = e.stat(p).unwrap();
+            // A folder's access by the kill itself does not count.
+            attr.btime = attr.btime.to_millis_precision();
+            attr
+        })
+    };
+    let (tree, before) = (e.tree(), stats(&e));
+    e.kill();
+    e.start();
+    assert_eq!((e.tree(), stats(&e)), (tree.clone(), before));
+    e.converged();
+    e.restart();
+    assert_eq!(e.tree(), tree);
+    assert_eq!(e.stat("d/new").unwrap().mtime, mtime);
+    assert_eq!(e.row("d/new").modified, mtime.to_millis_precision());
+}
+
+#[test]
+fn a_truncating_open_that_was_never_flushed_replaces_nothing() {
+    let mut e = Engine::new();
+    e.put("f", b"precious").unwrap();
+    e.drain();
+    let fh = e.create("f", TRUNCATE).unwrap();
+    e.write_fh(fh, 0, b"half").unwrap();
+    e.kill();
+    e.start();
+    assert_eq!(e.read("f").unwrap(), "precious");
+    e.converged();
+    assert_eq!(e.cloud.files()["f"], "precious");
+}
+
+#[test]
+fn a_writer_that_never_closes_is_journalled_in_time() {
+    let mut e = Engine::new();
+    let fh = e.create("f", TRUNCATE).unwrap();
+    e.write_fh(fh, 0, b"written").unwrap();
+    let staged = || e.fs().status().totals.bytes;
+    eventually("the syncer journals it", || staged() == 7);
+    e.kill();
+    e.start();
+    assert_eq!(e.read("f").unwrap(), "written");
+    e.converged();
+}
+
+#[test]
+fn reading_the_tree_goes_on_where_it_was_interrupted() {
+    let cloud = Memory::new();
+    cloud.set_page(3);
+    let mut folder = cloud.account().root;
+    for n in 0..10 {
+        cloud.add_file(&folder, RemoteName::split(&format!("f{n}")), b"x");
+        folder = cloud.add_folder(&folder, "d").id;
+    }
+    let fault = Fault::new(cloud.client("here"), 1);
+    let reached = fault.crash_at(M::Changes, 5, Side::After);
+    let mut e = Engine::down(cloud, fault, patient());
+    e.start();
+    e.block_on(reached).unwrap();
+    e.kill();
+    e.start();
+    e.hydrated();
+    assert_eq!(e.tree(), e.cloud_tree());
+    assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.kind == Kind::Folder).count(), 10);
+}
