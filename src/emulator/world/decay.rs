@@ -108,6 +108,11 @@ impl Inner {
         }
     }
 
+    /// Whether the content of a deleted folder is still there.
+    pub(super) fn cascades_wait(&self) -> bool {
+        !self.cascades.is_empty()
+    }
+
     /// Does what is due and returns the objects to remove from the network, as (bucket, object).
     pub(crate) fn decay(&mut self) -> Vec<(String, String)> {
         self.cascade_due();

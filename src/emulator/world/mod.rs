@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod clock;
 mod collate;
 mod decay;
+mod hooks;
 mod persist;
 pub(crate) mod rows;
 pub(crate) mod table;
@@ -110,7 +111,7 @@ impl World {
     /// The account a bucket belongs to.
     pub fn bucket_owner(&self, bucket: &str) -> Option<String> {
         let inner = self.inner.lock();
-        inner.accounts.iter().find(|account| account.bucket == bucket).map(|account| account.uuid.to_string())
+        inner.accounts.iter().find(|account| account.owns(bucket)).map(|account| account.uuid.to_string())
     }
 
     /// A token for an account without a login, for tests.
