@@ -106,7 +106,8 @@ mod tests {
         let root = inner.account(0).root;
         let top = inner.primary().folders.children(root).next().unwrap().clone();
         let id = inner.next_folder_id();
-        let low = super::super::FolderRow { id, uuid: Uuid::new_v4(), parent: Some(top.uuid), ..(*top).clone() };
+        let low =
+            super::super::FolderRow { id, uuid: Uuid::new_v4(), parent: Some(top.uuid), ..(*top).clone() };
         inner.put_folder(low.clone());
         let now = inner.stamp();
         inner.delete_folder(top.uuid, now);
