@@ -92,7 +92,6 @@ pub(crate) fn access(ctx: &Ctx, command_line: bool) -> Reply {
 
 /// Checks block, password and code in that order, and counts failures.
 fn verify_login(ctx: &Ctx, email: &str, sealed: &str) -> Result<u32, Answer> {
-    // The hash is slow on first use, so it is made before the lock matters to anybody else.
     let given = secret::open(sealed, secret::APP_SECRET);
     let mut world = ctx.world();
     let step = u64::try_from(world.now() / 30_000_000).unwrap_or(0);

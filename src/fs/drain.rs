@@ -105,7 +105,7 @@ impl Fs {
         let synced = self.rt.spawn_blocking(move || {
             fs.journal_all()?;
             fs.sync_all()?;
-            fs.db().write(|tx| nodes::wake_all(tx, false))?;
+            fs.db().write(|tx| nodes::wake_all(tx))?;
             Result::Ok(())
         });
         synced.await.map_err(|e| super::Error::Io(e.to_string()))??;
@@ -126,8 +126,10 @@ impl Fs {
     /// # Errors
     /// Those of the local state.
     pub fn retry_blocked(&self) -> Result<()> {
-        self.db().write(|tx| nodes::wake_all(tx, true))?;
-        self.push.wake();
+        if self.db().read(nodes::recount)?.blocked > 0 {
+            self.db().write(|tx| nodes::unblock_all(tx))?;
+            self.push.wake();
+        }
         Ok(())
     }
 

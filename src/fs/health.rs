@@ -11,7 +11,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// What the calls showed; before the first one: offline since the start.
+    /// What the calls showed; before the first one: hope.
     pub fn state(&self) -> SessionState {
         self.state
             .lock()

@@ -104,6 +104,7 @@ impl Fs {
         fs.recover()?;
         fs.spawn(sync::run(fs.clone()));
         fs.spawn(pull::run(fs.clone()));
+        fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));

@@ -16,10 +16,10 @@ const BLOCKED: usize = 329;
 
 pub async fn before(player: &mut Player, index: usize) {
     let exchange = player.exchanges()[index].clone();
-    if exchange["path"].as_str().is_some_and(|path| path.ends_with("/access")) {
-        if let Some(user) = exchange["request"]["email"].as_str() {
-            player.learn_salt(user).await;
-        }
+    if exchange["path"].as_str().is_some_and(|path| path.ends_with("/access"))
+        && let Some(user) = exchange["request"]["email"].as_str()
+    {
+        player.learn_salt(user).await;
     }
     if player.service(index) == "drive" && exchange["status"].as_u64() != Some(404) {
         furnish(player, index).await;

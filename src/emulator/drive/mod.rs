@@ -85,7 +85,11 @@ async fn maintain(state: Weak<Shared>) {
         for (bucket, object) in purged {
             state.network.delete_object(&bucket, &object);
         }
+        if !state.world.is_kept() {
+            continue;
+        }
         let world = state.world.clone();
+        drop(state);
         let began = std::time::Instant::now();
         let saved = tokio::task::spawn_blocking(move || world.save()).await;
         if let Ok(Err(error)) = saved {

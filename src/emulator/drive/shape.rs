@@ -1,5 +1,7 @@
 //! Rows as the answers show them. Every route has its own idea of which keys belong to a file.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Map, Value, json};
 
 use crate::emulator::secret;
@@ -32,9 +34,11 @@ fn encrypted(name: &str, seed: u64) -> String {
     if name.is_empty() { String::new() } else { secret::noise(seed, NAME_OVERHEAD + name.len()) }
 }
 
+/// A file's name is encrypted anew for every answer.
 fn file_name(row: &FileRow) -> String {
-    let random = uuid::Uuid::new_v4().as_u64_pair().0;
-    encrypted(&row.plain_name, random)
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    let nonce = ANSWERS.fetch_add(1, Ordering::Relaxed);
+    encrypted(&row.plain_name, nonce.wrapping_mul(0xd134_2543_de82_ef95) ^ row.id)
 }
 
 /// What the feeds show, and the base of every other form.

@@ -141,7 +141,8 @@ async fn a_page_of_one_stamp_makes_the_cursor_stand_still() {
         items.push(json!({ "uuid": rig.create(&rig.root, name, "x", 5).await, "type": "file" }));
     }
     // Off the millisecond, as nearly all stamps are.
-    while rig.shared.world.lock().stamp() % 1000 == 999 {}
+    let ahead = (rig.shared.world.lock().now() / 1000 + 60_000) * 1000;
+    rig.shared.world.lock().stamp_after(ahead + 500);
     rig.ask("POST", "/storage/trash/add", json!({ "items": items })).await;
     let (status, emptied) = rig.ask("DELETE", "/storage/trash/all", Value::Null).await;
     assert_eq!((status, &emptied["status"]), (200, &json!("completed")));
@@ -182,6 +183,26 @@ async fn a_deleted_tree_decays_level_by_level_when_told_to() {
     let purged = half_an_hour();
     assert_eq!(rig.status_of(&deep).await, "DELETED");
     assert_eq!(purged.len(), 2);
+}
+
+#[tokio::test]
+async fn trash_and_versions_end_with_their_retention() {
+    let rig = rig();
+    let file = rig.create(&rig.root, "doc", "pdf", 10).await;
+    rig.ask("PUT", &format!("/files/{file}"), json!({ "fileId": "1", "size": 1 })).await;
+    let gone = rig.create(&rig.root, "gone", "x", 10).await;
+    let items = json!({ "items": [{ "uuid": gone, "type": "file" }] });
+    rig.ask("POST", "/storage/trash/add", items).await;
+    let path = "/storage/trash/paginated?type=files&limit=50&offset=0";
+    let world = rig.shared.world.clone();
+    let token = || world.issue_token("a@b.test", Duration::from_secs(60)).unwrap();
+    assert_eq!(rig.get(path).await["result"][0]["uuid"], json!(gone));
+    rig.shared.world.advance(Duration::from_secs(31 * 86_400));
+    assert_eq!(rig.shared.world.lock().decay().len(), 2);
+    let (_, row) = rig.send("GET", &format!("/files/{gone}/meta"), Value::Null, &token()).await;
+    assert_eq!(row["status"], "DELETED");
+    let (_, kept) = rig.send("GET", &format!("/files/{file}/versions"), Value::Null, &token()).await;
+    assert_eq!(kept, json!([]));
 }
 
 #[tokio::test]
@@ -337,4 +358,21 @@ async fn a_large_drive_is_paged_completely() {
     }
     let last = rig.get("/files?status=ALL&limit=1&offset=0&sort=updatedAt&order=DESC").await;
     assert_eq!(last[0]["plainName"], "file229");
+}
+
+#[tokio::test]
+async fn a_filled_drive_is_listed_like_any_other() {
+    let rig = rig();
+    rig.shared.world.fill("a@b.test", 2, 1100);
+    let mut seen = std::collections::HashSet::new();
+    for offset in [0, 1000, 2000] {
+        let query = format!("status=EXISTS&limit=1000&offset={offset}&sort=uuid&order=ASC");
+        let page = rig.get(&format!("/files?{query}")).await;
+        seen.extend(page.as_array().unwrap().iter().map(|file| file["uuid"].to_string()));
+    }
+    assert_eq!(seen.len(), 2200);
+    assert_eq!(rig.get("/users/usage").await["drive"], 2200);
+    let folder = rig.get("/folders/meta?path=%2Ffolder1").await["uuid"].as_str().unwrap().to_owned();
+    assert_eq!(rig.get(&format!("/folders/{folder}/stats")).await["isFileCountExact"], false);
+    assert_eq!(rig.get("/files/meta?path=%2Ffolder1%2Ffile1099.bin").await["folderUuid"], json!(folder));
 }

@@ -1,10 +1,11 @@
 //! What happens by itself some time after a request: cascades of deleted folders, purges of objects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::rows::Status;
+use super::rows::{Row, Status};
 use super::{Inner, micros};
 
 /// A deleted folder whose children are to follow.
@@ -19,6 +20,17 @@ pub(super) struct Cascade {
 pub(super) struct Purge {
     pub bucket: String,
     pub object: String,
+}
+
+/// How often the service looks for what has expired.
+const SWEEP: i64 = 600_000_000;
+
+const DAY: i64 = 86_400_000_000;
+
+fn expired<'a, R: Row + 'a>(rows: impl Iterator<Item = &'a Arc<R>>, oldest: i64) -> Vec<Uuid> {
+    rows.filter(|row| row.status() == Status::Trashed && row.updated() < oldest)
+        .map(|row| row.uuid())
+        .collect()
 }
 
 impl Inner {
@@ -113,9 +125,44 @@ impl Inner {
         !self.cascades.is_empty()
     }
 
+    /// The job that ends what is past its retention: trash, and kept versions. One statement, so all
+    /// rows get one time.
+    fn sweep(&mut self) {
+        let now = self.now();
+        if now - self.last_sweep < SWEEP {
+            return;
+        }
+        self.last_sweep = now;
+        let stamp = self.stamp();
+        for account in 0..u32::try_from(self.accounts.len()).unwrap_or(0) {
+            let oldest = now - self.account(account).spec.plan.trash_days() * DAY;
+            let primary = self.primary();
+            let files = expired(primary.files.by_uuid(account), oldest);
+            let folders = expired(primary.folders.by_uuid(account), oldest);
+            files.into_iter().for_each(|uuid| self.delete_file(uuid, stamp));
+            folders.into_iter().for_each(|uuid| self.delete_folder(uuid, stamp));
+        }
+        let mut ended = Vec::new();
+        for (file, kept) in &mut self.versions {
+            ended.extend(
+                kept.extract_if(.., |version| version.expires <= now).map(|version| (*file, version)),
+            );
+        }
+        self.dirty |= !ended.is_empty();
+        for (file, version) in ended {
+            if let Some(bytes) = self.version_bytes.get_mut(&version.account) {
+                *bytes = bytes.saturating_sub(version.size);
+            }
+            if let Some(row) = self.rows.primary.files.get(file) {
+                self.purges.push(Purge { bucket: row.bucket.clone(), object: version.object });
+            }
+        }
+    }
+
     /// Does what is due and returns the objects to remove from the network, as (bucket, object).
     pub(crate) fn decay(&mut self) -> Vec<(String, String)> {
         self.cascade_due();
+        self.sweep();
         let expired = self.now() / 1_000_000;
         self.blacklist.retain(|_, expiry| *expiry > expired);
         std::mem::take(&mut self.purges).into_iter().map(|purge| (purge.bucket, purge.object)).collect()

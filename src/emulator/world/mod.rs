@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod clock;
 mod collate;
 mod decay;
+mod fill;
 mod hooks;
 mod persist;
 pub(crate) mod rows;
@@ -31,6 +32,8 @@ use table::{Change, Replicated, Tables};
 pub struct World {
     inner: Mutex<Inner>,
     dir: Option<PathBuf>,
+    /// Held while the file is written, so that whoever asks for a save waits for the one under way.
+    saving: Mutex<()>,
 }
 
 /// The state itself.
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     next_folder: u64,
     offset: i64,
     last_stamp: i64,
+    last_sweep: i64,
     check_window: Duration,
     cascade_delay: Duration,
     cascades: VecDeque<decay::Cascade>,
@@ -72,7 +76,7 @@ impl World {
     pub fn new(accounts: Vec<AccountSpec>) -> Arc<Self> {
         let mut inner = Inner::empty();
         inner.add_accounts(accounts);
-        Arc::new(Self { inner: Mutex::new(inner), dir: None })
+        Arc::new(Self { inner: Mutex::new(inner), dir: None, saving: Mutex::new(()) })
     }
 
     /// A world kept in a directory. Accounts that are not in it yet are added.
@@ -80,12 +84,13 @@ impl World {
         std::fs::create_dir_all(dir)?;
         let mut inner = persist::load(dir)?;
         inner.add_accounts(accounts);
-        Ok(Arc::new(Self { inner: Mutex::new(inner), dir: Some(dir.to_owned()) }))
+        Ok(Arc::new(Self { inner: Mutex::new(inner), dir: Some(dir.to_owned()), saving: Mutex::new(()) }))
     }
 
     /// Writes the state to its directory if it has one and anything changed.
     pub fn save(&self) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
+        let _one_at_a_time = self.saving.lock();
         let mut inner = self.inner.lock();
         if !std::mem::take(&mut inner.dirty) {
             return Ok(());
@@ -176,6 +181,11 @@ impl World {
         self.inner.lock().cascade_delay = delay;
     }
 
+    /// Whether there is a directory to save to.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.dir.is_some()
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
     }
@@ -196,6 +206,7 @@ impl Inner {
             next_folder: 1,
             offset: 0,
             last_stamp: 0,
+            last_sweep: real_micros(),
             check_window: Duration::ZERO,
             cascade_delay: Duration::ZERO,
             cascades: VecDeque::new(),
@@ -270,6 +281,12 @@ impl Inner {
     pub(crate) fn stamp(&mut self) -> i64 {
         self.last_stamp = self.now().max(self.last_stamp + 1);
         self.last_stamp
+    }
+
+    /// Makes the next stamp the one after this, if that is in the future.
+    #[cfg(test)]
+    pub(crate) fn stamp_after(&mut self, last: i64) {
+        self.last_stamp = last;
     }
 
     pub(crate) fn account(&self, index: u32) -> &Account {

@@ -131,13 +131,8 @@ pub(super) async fn run(fs: Arc<Fs>) {
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
-    let due = fs.db().read(|c| nodes::due(c, now, ROUND))?;
-    let mut tombs = false;
+    let (due, tombs) = fs.db().read(|c| Ok((nodes::due(c, now, ROUND)?, nodes::due_tombs(c, now, 1)?)))?;
     for node in due {
-        if node.tomb {
-            tombs = true;
-            continue;
-        }
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
             // Its release wakes it; until then it is looked at from time to time.
             put_off(fs, &node, fs.config.due(now).max(now + 1000))?;
@@ -151,7 +146,9 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
             drop(permit);
         });
     }
-    if tombs && let Ok(running) = fs.push.trashing.try_lock() {
+    if !tombs.is_empty()
+        && let Ok(running) = fs.push.trashing.try_lock()
+    {
         drop(running);
         let fs = fs.clone();
         fs.clone().spawn(async move {
