@@ -266,6 +266,7 @@ impl Inner {
             row.parent = Some(root);
             row.parent_id = Some(root_id);
             name.clone_into(&mut row.plain_name);
+            row.updated = self.stamp();
             row.name_seed = row.id;
             row.bucket = None;
             self.put_folder(row.clone());
