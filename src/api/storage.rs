@@ -62,11 +62,11 @@ impl Storage {
         error
     }
 
-    /// Asks for `range` of an object, once. The range must not be empty.
+    /// Asks for `range` of an object of `size` bytes, once. The range must not be empty.
     ///
     /// # Errors
     /// The store's refusal, a lost connection, or an answer that is about something else.
-    pub async fn get(&self, url: &SignedUrl, range: Range<u64>) -> Result<Download> {
+    pub async fn get(&self, url: &SignedUrl, range: Range<u64>, size: u64) -> Result<Download> {
         let url = self.open(url)?;
         let permit = self.permit().await?;
         let last = range.end.saturating_sub(1);
@@ -82,8 +82,9 @@ impl Storage {
                 }
                 0
             }
-            // The range was ignored: the whole object comes.
-            200 => range.start,
+            // The range was ignored: the whole object comes. A part of something else would be taken for content.
+            200 if response.content_length() == Some(size) => range.start,
+            200 => return Err(Error::Captive("what came is not the object".to_owned())),
             _ => return Err(self.refused(response).await),
         };
         Ok(Download {

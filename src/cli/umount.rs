@@ -32,13 +32,15 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let mountpoint = place::canonical(&args.mountpoint);
     let outcome = block_on(async { Ok(unmount(&client, &mountpoint, args.detach, ctx).await) })?;
     match outcome {
-        Ok(exit) => Ok(exit),
         Err(control::Error::NotRunning(_) | control::Error::Silent) if args.force => clear(&mountpoint, ctx),
-        Err(control::Error::NotRunning(_)) if fuse::is_stale(&mountpoint) => Err(Exit::Mountpoint.because(format!(
-            "the process of the mount at {0} died; `inxtfs umount --force {0}` clears it. Nothing is lost: \
-             unsent changes go on with the next mount",
-            mountpoint.display()
-        ))),
+        Ok(Exit::Ok) | Err(control::Error::NotRunning(_)) if fuse::is_stale(&mountpoint) => {
+            Err(Exit::Mountpoint.because(format!(
+                "the process of the mount at {0} died; `inxtfs umount --force {0}` clears it. Nothing is lost: \
+                 unsent changes go on with the next mount",
+                mountpoint.display()
+            )))
+        }
+        Ok(exit) => Ok(exit),
         Err(control::Error::Silent) => {
             Err(anyhow::Error::from(control::Error::Silent).context("`--force` takes it away nevertheless"))
         }

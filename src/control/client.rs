@@ -92,7 +92,8 @@ impl Client {
     }
 
     /// Unmounts. Without `detach` everything is sent first, and a status that is not clean means that the
-    /// mount still stands. Returns when the mount's process has closed its local state.
+    /// mount still stands. Returns when the mount's process has closed its local state and ended, in whatever way:
+    /// whether the mountpoint is clear is for the caller to see.
     ///
     /// # Errors
     /// [`Error::Busy`] if files are open; the mount then stands.
@@ -109,9 +110,11 @@ impl Client {
                 return Ok(Some(status));
             }
         }
-        match connection.next(PATIENCE).await? {
-            Reply::Unmounting => {}
-            other => return Err(unexpected(other)),
+        match connection.next(PATIENCE).await {
+            Ok(Reply::Unmounting) => {}
+            // Once it is unmounted the process may be gone before its word is out.
+            Err(Error::Io(e)) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            other => return Err(unexpected(other?)),
         }
         match connection.next(CLOSING).await {
             Err(Error::Io(_)) => Ok(None),

@@ -27,6 +27,7 @@ mod validation;
 mod wire;
 mod world;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -185,6 +186,40 @@ impl Emulator {
     /// Puts some folders and files into the first account, if they are not there.
     pub async fn add_samples(&self) -> io::Result<()> {
         sample::fill(&self.shared, self.drive.clone()).await
+    }
+
+    /// Does at once what the service does by and by: deletions reach what lies below, and the objects
+    /// of deleted files go.
+    pub fn settle(&self) {
+        for (bucket, object) in self.shared.world.decay_now() {
+            self.shared.network.delete_object(&bucket, &object);
+        }
+    }
+
+    /// Data that a client destroyed or put at risk, one a line: rows (or kept versions) whose object is
+    /// missing or of another size, and objects that two of them share.
+    #[must_use]
+    pub fn harm(&self) -> Vec<String> {
+        let (mut found, mut holders) = (Vec::new(), HashMap::new());
+        for claim in self.shared.world.claims() {
+            let Some(object) = &claim.object else {
+                if claim.size > 0 {
+                    found.push(format!("{} has {} bytes and no object", claim.row, claim.size));
+                }
+                continue;
+            };
+            match self.shared.network.object_size(&claim.bucket, object) {
+                None => found.push(format!("{} refers to the missing object {object}", claim.row)),
+                Some(size) if size != claim.size => {
+                    found.push(format!("{} says {} bytes, {object} has {size}", claim.row, claim.size));
+                }
+                Some(_) => {}
+            }
+            if let Some(other) = holders.insert(object.clone(), claim.row) {
+                found.push(format!("{other} and {} share the object {object}", claim.row));
+            }
+        }
+        found
     }
 
     /// What has been asked so far.

@@ -119,7 +119,7 @@ const OPAQUE: [&str; 21] = [
 const FIXED: [&str; 5] = ["message", "error", "statusCode", "encryptVersion", "sharings"];
 
 /// `…(21 items)` at the end of a list that was cut.
-fn cut_length(list: &[Value]) -> Option<usize> {
+pub fn cut_length(list: &[Value]) -> Option<usize> {
     let text = list.last()?.as_str()?.strip_prefix("…(")?;
     text.strip_suffix(" items)")?.parse().ok()
 }

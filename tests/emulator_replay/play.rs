@@ -14,7 +14,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::compare::{Mode, Names, differences, is_uuid};
+use crate::compare::{Mode, Names, cut_length, differences, is_uuid};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const APP_SECRET: &[u8] = b"6KYQBP847D4ATSFA";
@@ -321,7 +321,8 @@ fn filled(bytes: &str) -> Vec<u8> {
         .map_or_else(|| bytes.as_bytes().to_vec(), |count| vec![0; count])
 }
 
-/// Undoes the cutting of long strings: `xxx…(300 chars)`.
+/// Undoes the cutting of long strings, `xxx…(300 chars)`, and of long lists: its last item is `…(1001 items)`, for
+/// which the one before is repeated.
 fn lengthen(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -333,7 +334,14 @@ fn lengthen(value: &mut Value) {
             let last = head.chars().last().unwrap_or('x');
             *text = head.chars().chain(std::iter::repeat(last)).take(count).collect();
         }
-        Value::Array(list) => list.iter_mut().for_each(lengthen),
+        Value::Array(list) => {
+            if let Some(count) = cut_length(list) {
+                list.pop();
+                let last = list.last().cloned().unwrap_or_default();
+                list.resize(count, last);
+            }
+            list.iter_mut().for_each(lengthen);
+        }
         Value::Object(map) => map.values_mut().for_each(lengthen),
         _ => {}
     }

@@ -36,7 +36,8 @@ pub async fn before(player: &mut Player, index: usize) {
             let body = json!({ "plainName": "race", "parentFolderUuid": folder });
             player.ask(Method::POST, "/folders", &body).await;
         }
-        40 => first_session(player).await,
+        18 => first_uploads(player).await,
+        40 => first_deletions(player).await,
         BLOCKED => fail_logins(player, 9).await,
         371 => player.start_upload("e278c1af-ad73-4ee5-a2c8-64b8783cc535", 5).await,
         434 => {
@@ -55,17 +56,37 @@ pub fn after(player: &Player, index: usize) {
     }
 }
 
-/// What was left of the first session: one large file, and nothing else.
-async fn first_session(player: &Player) {
-    let moved = player.names.live("6e468d64-21b5-4dbc-88d0-51c4173b3765").unwrap();
-    player.ask(Method::DELETE, &format!("/files/{moved}"), &json!({})).await;
-    let folder = player.names.live("745a13af-75e0-4fbd-8386-b9a12eb790a1").unwrap();
-    let body = json!({
-        "plainName": "m120", "type": "bin", "folderUuid": folder, "size": 125_829_120,
-        "fileId": "aaaaaaaaaaaaaaaaaaaaaaaa", "encryptVersion": "03-aes",
-        "bucket": player.network_account("test").bucket,
-    });
-    player.ask(Method::POST, "/files", &body).await;
+const MIDDLE: &str = "c17be016-e28f-448f-ae55-439b7eee0d52";
+const MOVED: &str = "6e468d64-21b5-4dbc-88d0-51c4173b3765";
+
+/// The uploads of the first session of which only the rows were recorded, later, in the feeds.
+async fn first_uploads(player: &mut Player) {
+    let folder = player.names.live("745a13af-75e0-4fbd-8386-b9a12eb790a1").unwrap().to_owned();
+    let bucket = player.network_account("test").bucket;
+    let uploads = [
+        ("8991da26-d85c-4b94-a0f9-2763a0b8b6a9", "zero", "txt", 0),
+        (MIDDLE, "m5", "bin", 5_242_880),
+        ("1c05cf23-4836-46a6-9dda-ea14e5bdf7c4", "m120", "bin", 125_829_120),
+    ];
+    for (uuid, name, kind, size) in uploads {
+        let mut body = json!({
+            "plainName": name, "type": kind, "folderUuid": folder, "size": size, "encryptVersion": "03-aes",
+            "bucket": bucket,
+        });
+        if size > 0 {
+            body["fileId"] = json!("aaaaaaaaaaaaaaaaaaaaaaaa");
+        }
+        let answer = player.ask(Method::POST, "/files", &body).await;
+        player.names.learn(uuid, answer["uuid"].as_str().unwrap());
+    }
+}
+
+/// And what it deleted at its end.
+async fn first_deletions(player: &Player) {
+    for uuid in [MIDDLE, MOVED] {
+        let file = player.names.live(uuid).unwrap();
+        player.ask(Method::DELETE, &format!("/files/{file}"), &json!({})).await;
+    }
 }
 
 async fn fail_logins(player: &Player, count: usize) {

@@ -31,8 +31,9 @@ pub(super) fn limit(ctx: &Ctx) -> Reply {
 
 /// `GET /files/limits`.
 pub(super) fn limits(ctx: &Ctx) -> Reply {
-    let plan = ctx.world().account(ctx.me).spec.plan;
-    let rules = plan.versioning();
+    let world = ctx.world();
+    let account = world.account(ctx.me);
+    let rules = account.spec.plan.versioning();
     ok(json!({
         "versioning": {
             "enabled": rules.is_some(),
@@ -40,7 +41,7 @@ pub(super) fn limits(ctx: &Ctx) -> Reply {
             "retentionDays": rules.map_or(0, |rules| rules.retention_days),
             "maxVersions": rules.map_or(0, |rules| rules.max_versions),
         },
-        "maxUploadFileSize": plan.max_upload(),
+        "maxUploadFileSize": account.max_upload(),
         "photosAccess": rules.is_some(),
     }))
 }

@@ -99,7 +99,8 @@ pub(super) async fn create(ctx: &Ctx) -> Reply {
 }
 
 fn check_create(world: &mut Inner, ctx: &Ctx, draft: &Draft) -> Result<(), Answer> {
-    let plan = world.account(ctx.me).spec.plan;
+    let account = world.account(ctx.me);
+    let (max_upload, max_empty) = (account.max_upload(), account.max_empty_files());
     let view = world.view(ctx.lag());
     let folder = view.folders.get(draft.folder).filter(|folder| folder.status == Status::Exists);
     let folder = folder.ok_or_else(|| not_found("Folder not found"))?;
@@ -110,15 +111,14 @@ fn check_create(world: &mut Inner, ctx: &Ctx, draft: &Draft) -> Result<(), Answe
         return Err(conflict("File already exists"));
     }
     if draft.size == 0.0 {
-        let limit = plan.max_empty_files();
-        if limit == 0 {
+        if max_empty == 0 {
             return Err(payment("You can not have empty files, upgrade your plan to get more features"));
         }
-        if view.files.empty(ctx.me) >= limit {
+        if view.files.empty(ctx.me) >= max_empty {
             return Err(bad_request("You can not have more empty files"));
         }
     }
-    if whole(draft.size).is_some_and(|size| size > plan.max_upload()) {
+    if whole(draft.size).is_some_and(|size| size > max_upload) {
         return Err(too_large_for_plan());
     }
     Ok(())
@@ -273,7 +273,7 @@ pub(super) fn delete_by_object(ctx: &Ctx, bucket: &str, object: &str) -> Reply {
     let row =
         rows.find(|row| row.object.as_deref() == Some(object) && row.status != Status::Deleted).cloned();
     drop(rows);
-    let owned = world.account(ctx.me).bucket == bucket;
+    let owned = world.account(ctx.me).owns(bucket);
     if let Some(row) = row {
         let now = world.stamp();
         world.delete_file(row.uuid, now);

@@ -51,7 +51,7 @@ pub(super) fn replace(ctx: &Ctx, id: &str) -> Reply {
     }
     let plan = world.account(ctx.me).spec.plan;
     let size = whole(size).ok_or_else(crash)?;
-    if size > plan.max_upload() {
+    if size > world.account(ctx.me).max_upload() {
         return Err(too_large_for_plan());
     }
     let settled = settle(object, size, &row);

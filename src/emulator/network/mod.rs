@@ -145,6 +145,15 @@ impl Network {
         self.state.lock().entry(bucket, object).filter(|entry| entry.complete).map(|entry| entry.size)
     }
 
+    /// Changes a byte of a file's ciphertext and nothing that is said of it. Whether there was one.
+    pub fn damage_object(&self, bucket: &str, object: &str) -> io::Result<bool> {
+        let shards = self.state.lock().entry(bucket, object).map(|entry| entry.shards.clone());
+        match shards.as_deref() {
+            Some([.., last]) => self.objects.store.damage(&last.uuid),
+            _ => Ok(false),
+        }
+    }
+
     /// Puts ciphertext into a bucket as a finished upload would; its id.
     pub(super) fn add_object(
         &self,

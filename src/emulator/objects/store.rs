@@ -164,6 +164,27 @@ impl Store {
         Ok(())
     }
 
+    /// Turns the bits of an object's last byte; whether there was one. Its tag goes on telling of the old bytes.
+    pub(crate) fn damage(&self, key: &str) -> io::Result<bool> {
+        let Some(object) = self.get(key) else { return Ok(false) };
+        let Some((last, before)) = object.segments.split_last() else { return Ok(false) };
+        let mut bytes = match &last.place {
+            Place::Ram(bytes) => bytes.to_vec(),
+            Place::File(name) => fs::read(self.path(name))?,
+        };
+        let Some(byte) = bytes.last_mut() else { return Ok(false) };
+        *byte = !*byte;
+        // Beside the old file: whoever reads that one reads it to the end.
+        let (name, path) = self.new_file();
+        fs::write(path, &bytes)?;
+        let segment = Segment { place: Place::File(name), ..last.clone() };
+        let segments = before.iter().cloned().chain([segment]).collect();
+        let damaged = Object { segments, ..(*object).clone() };
+        self.state.lock().catalogue.objects.insert(key.to_owned(), Arc::new(damaged));
+        self.discard([last]);
+        Ok(true)
+    }
+
     /// Removes files that no object or upload knows: what a crash left.
     pub(crate) fn sweep(&self) -> io::Result<()> {
         let catalogue = self.catalogue();

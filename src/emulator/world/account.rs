@@ -50,7 +50,7 @@ impl Tier {
         seeded_uuid("tier", self.name())
     }
 
-    pub(crate) fn max_upload(self) -> u64 {
+    fn max_upload(self) -> u64 {
         match self {
             Self::Free => 100 * MIB,
             Self::Legacy200gb | Self::Essential => 10 * GIB,
@@ -59,8 +59,7 @@ impl Tier {
         }
     }
 
-    /// How many empty files may exist.
-    pub(crate) fn max_empty_files(self) -> usize {
+    fn max_empty_files(self) -> usize {
         match self {
             Self::Free | Self::Legacy200gb => 0,
             Self::Essential | Self::Premium | Self::Ultimate => 10_000,
@@ -112,6 +111,15 @@ pub struct AccountSpec {
     pub plan: Tier,
     /// Quota in bytes, if it is not the plan's.
     pub max_space: Option<u64>,
+    /// Largest file in bytes, if it is not the plan's.
+    #[serde(default)]
+    pub max_upload: Option<u64>,
+    /// Number of empty files, if it is not the plan's.
+    #[serde(default)]
+    pub max_empty_files: Option<usize>,
+    /// Buckets beside the drive's, such as those of backups.
+    #[serde(default)]
+    pub more_buckets: Vec<String>,
     /// Base32 secret; present means that login asks for a code.
     pub totp_secret: Option<String>,
     /// Access as the official command line client, if it is not the plan's.
@@ -145,6 +153,9 @@ impl AccountSpec {
             mnemonic: mnemonic.unwrap_or_default(),
             plan,
             max_space: None,
+            max_upload: None,
+            max_empty_files: None,
+            more_buckets: Vec::new(),
             totp_secret: None,
             cli_access: None,
             rclone_access: None,
@@ -244,6 +255,19 @@ impl Account {
 
     pub(crate) fn max_space(&self) -> u64 {
         self.spec.max_space.unwrap_or(self.spec.plan.max_space())
+    }
+
+    pub(crate) fn max_upload(&self) -> u64 {
+        self.spec.max_upload.unwrap_or(self.spec.plan.max_upload())
+    }
+
+    /// How many empty files may exist.
+    pub(crate) fn max_empty_files(&self) -> usize {
+        self.spec.max_empty_files.unwrap_or(self.spec.plan.max_empty_files())
+    }
+
+    pub(crate) fn owns(&self, bucket: &str) -> bool {
+        self.bucket == bucket || self.spec.more_buckets.iter().any(|other| other == bucket)
     }
 
     pub(crate) fn cli_access(&self) -> bool {

@@ -120,6 +120,11 @@ impl Inner {
         }
     }
 
+    /// Whether the content of a deleted folder is still there.
+    pub(super) fn cascades_wait(&self) -> bool {
+        !self.cascades.is_empty()
+    }
+
     /// The job that ends what is past its retention: trash, and kept versions. One statement, so all
     /// rows get one time.
     fn sweep(&mut self) {

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 mod collate;
 mod decay;
 mod fill;
+mod hooks;
 mod persist;
 pub(crate) mod rows;
 pub(crate) mod table;
@@ -115,7 +116,7 @@ impl World {
     /// The account a bucket belongs to.
     pub fn bucket_owner(&self, bucket: &str) -> Option<String> {
         let inner = self.inner.lock();
-        inner.accounts.iter().find(|account| account.bucket == bucket).map(|account| account.uuid.to_string())
+        inner.accounts.iter().find(|account| account.owns(bucket)).map(|account| account.uuid.to_string())
     }
 
     /// A token for an account without a login, for tests.
@@ -265,6 +266,7 @@ impl Inner {
             row.parent = Some(root);
             row.parent_id = Some(root_id);
             name.clone_into(&mut row.plain_name);
+            row.updated = self.stamp();
             row.name_seed = row.id;
             row.bucket = None;
             self.put_folder(row.clone());

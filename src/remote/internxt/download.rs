@@ -104,7 +104,7 @@ impl Reader {
     /// Asks for what is still missing.
     async fn open(&mut self) -> Result<&mut Download> {
         loop {
-            match self.core.storage.get(&self.object.url, self.at..self.end).await {
+            match self.core.storage.get(&self.object.url, self.at..self.end, self.object.size).await {
                 Ok(body) => return Ok(self.body.insert(body)),
                 Err(e) => match e.status() {
                     Some(404) => return Err(Error::NotFound),
