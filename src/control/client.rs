@@ -109,9 +109,11 @@ impl Client {
                 return Ok(Some(status));
             }
         }
-        match connection.next(PATIENCE).await? {
-            Reply::Unmounting => {}
-            other => return Err(unexpected(other)),
+        // The process may be gone before its answer was sent: the end of the connection says the same.
+        match connection.next(CLOSING).await {
+            Ok(Reply::Unmounting) => {}
+            Err(Error::Io(e)) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            other => return other.and_then(|reply| Err(unexpected(reply))),
         }
         match connection.next(CLOSING).await {
             Err(Error::Io(_)) => Ok(None),

@@ -112,7 +112,10 @@ impl World {
 
     pub fn mount_with(&self, flags: &[&str]) {
         let drive = self.drive();
-        let mut args = vec!["mount", "--daemon", "--writeback-delay", "300ms", drive.to_str().unwrap()];
+        let mut args = vec!["mount", "--daemon", drive.to_str().unwrap()];
+        if !flags.contains(&"--writeback-delay") {
+            args.extend(["--writeback-delay", "300ms"]);
+        }
         args.extend(flags);
         self.run(args).expect(0);
         assert!(is_mounted(&drive));
