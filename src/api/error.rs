@@ -117,10 +117,18 @@ pub(super) fn cause(e: reqwest::Error) -> String {
     text
 }
 
+/// A certificate that nobody vouches for has a next step of its own.
+fn distrusted(mut why: String) -> String {
+    if why.contains("invalid peer certificate") {
+        why.push_str("; if the service has its own authority, name that one's file in SSL_CERT_FILE");
+    }
+    why
+}
+
 /// Sorts a transport error by whether the request can have arrived.
 pub(super) fn transport(e: reqwest::Error) -> Error {
     if e.is_connect() || e.is_builder() {
-        Error::NotSent(cause(e))
+        Error::NotSent(distrusted(cause(e)))
     } else if e.is_redirect() {
         Error::Captive(cause(e))
     } else {

@@ -74,6 +74,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
         account: credentials.account.clone(),
         email: credentials.email.clone(),
         seed: remote.account_seed(),
+        session: remote.session(),
         remote: Arc::new(remote),
     })
 }

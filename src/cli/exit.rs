@@ -28,7 +28,7 @@ pub enum Exit {
     Mountpoint = 7,
     /// FUSE is missing or not permitted.
     Fuse = 8,
-    /// The cache is used by another process, belongs to another account, or is damaged.
+    /// The cache is used by another process, belongs to another account, or cannot be read or written.
     Cache = 9,
     /// Something is not sent yet. It is kept and sent later.
     Unsent = 10,
@@ -87,7 +87,7 @@ impl Exit {
             Exit::Offline => "the service cannot be reached",
             Exit::Mountpoint => "the mountpoint is missing, taken, not empty, or holds a dead mount",
             Exit::Fuse => "FUSE is missing or not permitted",
-            Exit::Cache => "the cache is in use, belongs to another account, or is damaged",
+            Exit::Cache => "the cache is in use, belongs to another account, or cannot be read or written",
             Exit::Unsent => "something is not sent yet; it is kept and sent later",
             Exit::Blocked => "something cannot be sent until you act; it is kept, `inxtfs status` says why",
             Exit::NotRunning => "no mount is running there",
@@ -145,8 +145,9 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(e) = error.downcast_ref::<remote::Error>() {
         return of_remote(e);
     }
-    if let Some(e) = error.downcast_ref::<store::Error>() {
-        return of_store(e);
+    if error.is::<store::Error>() {
+        // Only a start meets one: the cache directory cannot be used.
+        return Some(Exit::Cache);
     }
     if let Some(e) = error.downcast_ref::<fuse::MountError>() {
         return of_mount(e);
@@ -173,14 +174,6 @@ fn of_remote(error: &remote::Error) -> Option<Exit> {
         remote::Error::SessionLost => Some(Exit::NotLoggedIn),
         remote::Error::PlanAccess(_) => Some(Exit::Plan),
         remote::Error::Offline(_) => Some(Exit::Offline),
-        _ => None,
-    }
-}
-
-fn of_store(error: &store::Error) -> Option<Exit> {
-    use store::Error as E;
-    match error {
-        E::InUse { .. } | E::ForeignAccount(_) | E::TooNew { .. } | E::Damaged { .. } => Some(Exit::Cache),
         _ => None,
     }
 }

@@ -74,7 +74,7 @@ pub fn tell_rest(status: &Status, ctx: &Context) -> Exit {
         _ => {
             let why = match &status.session {
                 SessionState::Offline { why, .. } => format!(" (offline: {why})"),
-                SessionState::LoggedOut { why } => format!(" (logged out: {why}; run `inxtfs login`)"),
+                SessionState::LoggedOut { why } => format!(" ({})", super::status::logged_out(why)),
                 SessionState::Online => String::new(),
             };
             ctx.say(&format!("{} not sent yet{why}. Nothing is lost.", term::changes(status.totals.items)));

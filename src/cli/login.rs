@@ -104,9 +104,9 @@ fn ask_totp() -> anyhow::Result<String> {
 
 fn read_backup_key(file: &Path) -> anyhow::Result<Mnemonic> {
     let mut text = Zeroizing::new(String::new());
-    std::fs::File::open(file)
-        .and_then(|f| f.take(INPUT_MAX).read_to_string(&mut text))
-        .with_context(|| format!("reading {}", file.display()))?;
+    std::fs::File::open(file).and_then(|f| f.take(INPUT_MAX).read_to_string(&mut text)).map_err(|e| {
+        Exit::Usage.because(format!("the backup key file {} cannot be read: {e}", file.display()))
+    })?;
     parse_backup_key(&text)
         .map_err(|e| Exit::WrongCredentials.because(format!("{} is no backup key: {e}", file.display())))
 }

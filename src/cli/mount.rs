@@ -97,7 +97,8 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
     if cache.starts_with(&mountpoint) || mountpoint.starts_with(&cache) {
         return Err(Exit::Mountpoint.because("the cache and the mountpoint must not lie within each other"));
     }
-    paths::make_private(&cache)?;
+    paths::make_private(&cache)
+        .map_err(|e| Exit::Cache.because(format!("{e:#}; choose another place with --cache-dir")))?;
     let seed = remote.account_seed();
     let plan = Plan {
         config: Config {
@@ -115,6 +116,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
         account: credentials.account.clone(),
         email: credentials.email.clone(),
         seed,
+        session: remote.session(),
         remote: Arc::new(remote),
     };
     let last = serve::serve(rt, &plan, ctx, announce)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::context::Context;
@@ -18,9 +19,10 @@ use super::{flush, term};
 use crate::control::server::{Served, Server, Stuck};
 use crate::control::wire::{self, Identity};
 use crate::crypto::seal::Key;
-use crate::fs::{Config, Fs, Status};
+use crate::fs::{self, Config, Fs, Status};
 use crate::fuse::{self, MountError, MountOptions, Mounted};
 use crate::remote::Remote;
+use crate::remote::session::SessionHealth;
 use crate::store::{Notice, Store};
 
 /// How long a lazy unmount may take to become a real one.
@@ -48,6 +50,8 @@ pub struct Plan {
     pub seed: Zeroizing<[u8; 64]>,
     /// The cloud.
     pub remote: Arc<dyn Remote>,
+    /// How its session fares.
+    pub session: watch::Receiver<SessionHealth>,
 }
 
 /// A mount that answers.
@@ -78,15 +82,17 @@ pub fn runtime() -> anyhow::Result<Runtime> {
 }
 
 fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<Status> {
-    let opened = Store::open(&plan.cache, &plan.account, &Key::from_seed(&plan.seed))?;
+    let opened = Store::open(&plan.cache, &plan.account, &Key::from_seed(&plan.seed))
+        .with_context(|| format!("the cache {} cannot be used", plan.cache.display()))?;
     for Notice::Quarantined { path, reason } in &opened.notices {
         let path = path.display();
         eprintln!("inxtfs: local state was unreadable ({reason}); it is kept, whole, in {path}");
     }
     let fs = Fs::start(plan.config.clone(), opened.store, Arc::clone(&plan.remote), rt.handle().clone())?;
+    fs.attach_session(plan.session.clone());
     let outcome = rt.block_on(async {
         if let Some(folder) = &plan.folder {
-            fs.enter(folder).await.with_context(|| format!("showing the folder {folder}"))?;
+            fs.enter(folder).await.map_err(|e| not_shown(folder, e))?;
         }
         let standing = Standing::start(plan, &fs, ctx).await?;
         standing.live(plan, announce).await
@@ -102,6 +108,17 @@ fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready
     })?;
     outcome?;
     Ok(status)
+}
+
+/// Why `--folder` cannot be shown.
+fn not_shown(folder: &str, e: fs::Error) -> anyhow::Error {
+    match e {
+        fs::Error::NotFound => Exit::Usage.because(format!("the drive has no folder {folder}")),
+        fs::Error::NotDir => {
+            Exit::Usage.because(format!("{folder} is a file; --folder takes a folder of the drive"))
+        }
+        e => anyhow::Error::from(e).context(format!("showing the folder {folder}")),
+    }
 }
 
 /// Says what is left, and gives the matching code.

@@ -78,6 +78,9 @@ fn print(found: &Found) {
     let read_only = if mount.read_only { ", read-only" } else { "" };
     println!("{}  ({}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
     println!("  session  {}", session(&status.session));
+    if let Some(warning) = &status.warning {
+        println!("  warning  {}", plain(warning));
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));
@@ -99,8 +102,14 @@ fn session(state: &SessionState) -> String {
     match state {
         SessionState::Online => "online".to_owned(),
         SessionState::Offline { why, .. } => format!("offline: {why}; goes on by itself"),
-        SessionState::LoggedOut { why } => format!("logged out: {why}; run `inxtfs login`"),
+        SessionState::LoggedOut { why } => logged_out(why),
     }
+}
+
+/// The cause and the next step; some causes bring their own.
+pub fn logged_out(why: &str) -> String {
+    let step = if why.contains("inxtfs") || why.contains("plan") { "" } else { "; run `inxtfs login`" };
+    format!("logged out: {}{step}", plain(why))
 }
 
 fn queue(status: &Status) -> String {

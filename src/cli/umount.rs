@@ -32,15 +32,10 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let mountpoint = place::canonical(&args.mountpoint);
     let outcome = block_on(async { Ok(unmount(&client, &mountpoint, args.detach, ctx).await) })?;
     match outcome {
-        Err(control::Error::NotRunning(_) | control::Error::Silent) if args.force => clear(&mountpoint, ctx),
-        Ok(Exit::Ok) | Err(control::Error::NotRunning(_)) if fuse::is_stale(&mountpoint) => {
-            Err(Exit::Mountpoint.because(format!(
-                "the process of the mount at {0} died; `inxtfs umount --force {0}` clears it. Nothing is lost: \
-                 unsent changes go on with the next mount",
-                mountpoint.display()
-            )))
-        }
+        Ok(Exit::Ok) if fuse::is_stale(&mountpoint) => Err(died(&mountpoint)),
         Ok(exit) => Ok(exit),
+        Err(control::Error::NotRunning(_) | control::Error::Silent) if args.force => clear(&mountpoint, ctx),
+        Err(control::Error::NotRunning(_)) if fuse::is_stale(&mountpoint) => Err(died(&mountpoint)),
         Err(control::Error::Silent) => {
             Err(anyhow::Error::from(control::Error::Silent).context("`--force` takes it away nevertheless"))
         }
@@ -69,11 +64,22 @@ async fn unmount(client: &Client, at: &Path, detach: bool, ctx: &Context) -> Res
     })
 }
 
+fn died(at: &Path) -> anyhow::Error {
+    Exit::Mountpoint.because(format!(
+        "the process of the mount at {0} died; `inxtfs umount --force {0}` clears it. Nothing is lost: \
+         unsent changes go on with the next mount",
+        at.display()
+    ))
+}
+
+/// Takes a mount of this program away whose process died or hangs; nobody else's.
 fn clear(at: &Path, ctx: &Context) -> anyhow::Result<Exit> {
-    if !fuse::is_stale(at) && !point::is_mountpoint(at) {
-        return Err(Exit::NotRunning.because(format!("nothing is mounted at {}", at.display())));
+    if fuse::is_ours(at) {
+        fuse::clear(at)?;
+        ctx.say(&format!("Cleared {}. Unsent changes go on with the next mount.", at.display()));
+        return Ok(Exit::Ok);
     }
-    fuse::clear_stale(at)?;
-    ctx.say(&format!("Cleared {}.", at.display()));
-    Ok(Exit::Ok)
+    let what =
+        if point::is_mountpoint(at) { "something else is mounted at" } else { "nothing is mounted at" };
+    Err(Exit::NotRunning.because(format!("{what} {}", at.display())))
 }

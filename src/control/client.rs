@@ -92,8 +92,7 @@ impl Client {
     }
 
     /// Unmounts. Without `detach` everything is sent first, and a status that is not clean means that the
-    /// mount still stands. Returns when the mount's process has closed its local state and ended, in whatever way:
-    /// whether the mountpoint is clear is for the caller to see.
+    /// mount still stands. Returns when the mount's process has closed its local state.
     ///
     /// # Errors
     /// [`Error::Busy`] if files are open; the mount then stands.
@@ -110,11 +109,11 @@ impl Client {
                 return Ok(Some(status));
             }
         }
-        match connection.next(PATIENCE).await {
+        // The process may be gone before its answer was sent: the end of the connection says the same.
+        match connection.next(CLOSING).await {
             Ok(Reply::Unmounting) => {}
-            // Once it is unmounted the process may be gone before its word is out.
             Err(Error::Io(e)) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            other => return Err(unexpected(other?)),
+            other => return other.and_then(|reply| Err(unexpected(reply))),
         }
         match connection.next(CLOSING).await {
             Err(Error::Io(_)) => Ok(None),

@@ -56,7 +56,13 @@ impl Served {
             status: Box::new(move || fs.status()),
             drain: Box::new(move || {
                 let fs = Arc::clone(&drained);
-                Box::pin(async move { fs.drain().await })
+                Box::pin(async move {
+                    // Who asks may have made room: what was refused is tried again, once.
+                    if let Err(e) = fs.retry_blocked() {
+                        tracing::warn!(error = %e, "what was blocked could not be tried again");
+                    }
+                    fs.drain().await
+                })
             }),
             unmount: Box::new(unmount),
         }

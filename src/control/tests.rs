@@ -27,6 +27,7 @@ fn status(items: u64) -> Status {
         quota_total: None,
         hydrated: true,
         last_sync: None,
+        warning: None,
         nodes: 1,
     }
 }

@@ -37,6 +37,7 @@ impl Fs {
         Status {
             account: self.remote.account().email,
             session: self.health.state(),
+            warning: self.health.warning(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,

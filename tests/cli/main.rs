@@ -2,5 +2,9 @@
 #![allow(missing_docs)]
 
 mod flow;
+mod points;
+mod refused;
+mod secrets;
 mod session;
+mod trouble;
 mod world;

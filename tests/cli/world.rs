@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use inxtfs::emulator::{Config, Emulator, RequestLog};
+use inxtfs::emulator::{AccountSummary, Config, Emulator, RequestLog, Shared};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -52,6 +52,10 @@ impl World {
         world
     }
 
+    pub fn home(&self) -> &Path {
+        self.tmp.path()
+    }
+
     /// With a login.
     pub fn logged_in() -> Self {
         let world = World::new();
@@ -71,6 +75,21 @@ impl World {
         self.emulator.as_ref().unwrap().gateway()
     }
 
+    /// The state behind the service.
+    pub fn shared(&self) -> &Shared {
+        self.emulator.as_ref().unwrap().shared()
+    }
+
+    pub fn account(&self, email: &str) -> AccountSummary {
+        self.shared().world.accounts().into_iter().find(|a| a.email == email).unwrap()
+    }
+
+    /// Runs something that needs a runtime around it.
+    pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _in = self.rt.enter();
+        f()
+    }
+
     pub fn log(&self) -> &RequestLog {
         self.emulator.as_ref().unwrap().request_log()
     }
@@ -83,7 +102,12 @@ impl World {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inxtfs"));
+        self.command_of(env!("CARGO_BIN_EXE_inxtfs"))
+    }
+
+    /// Another program, in the same home.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -112,7 +136,10 @@ impl World {
 
     pub fn mount_with(&self, flags: &[&str]) {
         let drive = self.drive();
-        let mut args = vec!["mount", "--daemon", "--writeback-delay", "300ms", drive.to_str().unwrap()];
+        let mut args = vec!["mount", "--daemon", drive.to_str().unwrap()];
+        if !flags.contains(&"--writeback-delay") {
+            args.extend(["--writeback-delay", "300ms"]);
+        }
         args.extend(flags);
         self.run(args).expect(0);
         assert!(is_mounted(&drive));
@@ -133,6 +160,14 @@ impl World {
         i32::try_from(self.status()["mount"]["pid"].as_i64().unwrap()).unwrap()
     }
 
+    /// What the background process has said.
+    pub fn mount_log(&self) -> String {
+        let dir = self.path(".local/state/inxtfs");
+        let logs = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+        let logs = logs.filter(|p| p.extension().is_some_and(|e| e == "log"));
+        logs.map(|p| std::fs::read_to_string(p).unwrap()).collect()
+    }
+
     pub fn throw_cache_away(&self) {
         std::fs::remove_dir_all(self.path(".cache")).unwrap();
     }
@@ -150,13 +185,21 @@ impl Drop for World {
     }
 }
 
-fn run(command: &mut Command, input: &str) -> Ran {
+pub fn run(command: &mut Command, input: &str) -> Ran {
+    run_slowly(command, Duration::ZERO, input)
+}
+
+/// As a person does it, who answers a while after the program has started.
+pub fn run_slowly(command: &mut Command, after: Duration, input: &str) -> Ran {
     if !input.is_empty() {
         command.stdin(Stdio::piped());
     }
     let mut child = command.spawn().unwrap();
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).unwrap();
+        std::thread::sleep(after);
+        // A program that has ended already does not read.
+        let _ = stdin.write_all(input.as_bytes());
+        std::thread::sleep(after);
     }
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
