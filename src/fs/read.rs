@@ -171,13 +171,39 @@ impl Fs {
         Ok(())
     }
 
-    /// All that a content still needs from the network within `range`.
+    /// All that a content still needs from the network within `range`. Reads no content.
     pub(super) fn misses(&self, content: &Arc<Content>, range: Range<u64>) -> Result<Vec<Miss>> {
         let mut out = Vec::new();
-        self.collect(content, range, 0, &mut out)?;
-        let missing =
-            out.into_iter().filter_map(|s| if let Segment::Missing(m) = s { Some(m) } else { None });
-        Ok(missing.collect())
+        self.collect_misses(content, range, 0, &mut out)?;
+        Ok(out)
+    }
+
+    fn collect_misses(
+        &self,
+        content: &Arc<Content>,
+        range: Range<u64>,
+        depth: usize,
+        out: &mut Vec<Miss>,
+    ) -> Result<()> {
+        if depth > CHAIN_MAX {
+            return Err(Error::Io("staged contents lie too deep on one another".to_owned()));
+        }
+        let range = range.start..range.end.min(content.size());
+        if let (Some(version), false) = (content.version(), content.is_staged()) {
+            let missing = content.missing(range)?.into_iter();
+            out.extend(missing.map(|range| Miss {
+                content: content.clone(),
+                version: version.clone(),
+                range,
+            }));
+            return Ok(());
+        }
+        let Some((base, limit)) = content.base() else { return Ok(()) };
+        let base = self.blocks().open(base)?;
+        for gap in content.written().gaps(range.start..range.end.min(limit)) {
+            self.collect_misses(&base, gap, depth + 1, out)?;
+        }
+        Ok(())
     }
 
     /// A content's bytes, from local state alone.

@@ -1,5 +1,6 @@
 //! A file's content: upload under a fresh key, then create its row or replace what the row holds.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,6 +14,8 @@ use crate::types::{Kind, NodeId, Row, Status, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
+/// How much of it is asked for at a time.
+const FETCH_STEP: u64 = 32 << 20;
 
 /// Brings a file's content over: creates the file, or replaces the content of its row.
 pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId) -> Step {
@@ -118,6 +121,13 @@ pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
             tracing::debug!(error = %e, "an unused object stays on the server");
         }
     });
+}
+
+/// A range in pieces that are fetched one after another; each is fetched in parallel within itself.
+fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    let (start, end) = (range.start, range.end);
+    let count = end.saturating_sub(start).div_ceil(FETCH_STEP);
+    (0..count).map(move |n| start + n * FETCH_STEP..(start + (n + 1) * FETCH_STEP).min(end))
 }
 
 /// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
