@@ -8,6 +8,8 @@ mod content;
 mod faults;
 #[path = "engine/harness.rs"]
 mod harness;
+#[path = "engine/model.rs"]
+mod model;
 #[path = "engine/names.rs"]
 mod names;
 #[path = "engine/odd.rs"]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Answer, Attr, Error, Fs, OpenFlags, Opened, Result, now_ms};
 use crate::names;
 use crate::store::nodes::{self, Node};
-use crate::store::{self, ContentId, Tx};
+use crate::store::{self, Content, ContentId, Tx};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// What a transaction leaves to be done after it.
@@ -13,6 +13,8 @@ use crate::types::{Ino, Kind, Timestamp};
 pub(super) struct After {
     /// Staged contents that lost their node.
     pub retired: Vec<ContentId>,
+    /// Copies that lie on another file's version.
+    pub copies: Vec<Arc<Content>>,
     /// Nodes to drop unless they are open.
     pub doomed: Vec<Ino>,
 }
@@ -138,8 +140,9 @@ impl Fs {
     }
 
     /// What is left to do after a transaction that took names away.
-    pub(super) fn finish(&self, after: After) {
+    pub(super) fn finish(self: &Arc<Self>, after: After) {
         after.retired.into_iter().for_each(|id| self.sync.retire(id));
+        after.copies.iter().for_each(|c| self.fetch_rest_soon(c));
         for ino in after.doomed {
             if let Err(e) = self.drop_if_doomed(ino) {
                 tracing::warn!(%ino, error = %e, "an unlinked file could not be dropped; the next start does it");

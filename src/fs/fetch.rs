@@ -21,6 +21,8 @@ use crate::types::Version;
 
 /// The largest ranged request; longer needs are split and run in parallel.
 const RUN_MAX: u64 = 4 << 20;
+/// How much is asked for at a time: longer needs are met step by step, each in parallel within itself.
+const STEP: u64 = 32 << 20;
 
 /// Where a run stands.
 #[derive(Clone, Default)]
@@ -58,6 +60,21 @@ pub(super) struct Fetcher {
 impl Fs {
     /// Makes `range` of a version present in its cached content, as far as the local disk takes it.
     pub(super) async fn fetch(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + STEP);
+            self.fetch_step(content, version, at..end).await?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    async fn fetch_step(
         self: &Arc<Self>,
         content: &Arc<Content>,
         version: &Version,
@@ -109,7 +126,18 @@ impl Fs {
     /// Starts fetching what a staged content lacks of its base: once somebody replaces that, it is gone.
     pub(super) fn fetch_rest_soon(self: &Arc<Self>, content: &Arc<Content>) {
         match self.misses(content, 0..content.size()) {
-            Ok(misses) => misses.into_iter().for_each(|m| self.fetch_soon(&m.content, &m.version, m.range)),
+            Ok(misses) if misses.is_empty() => {}
+            Ok(misses) => {
+                let fs = self.clone();
+                self.spawn(async move {
+                    for m in misses {
+                        if let Err(e) = fs.fetch(&m.content, &m.version, m.range).await {
+                            tracing::debug!(error = %e, "what a partly written file lacks is fetched later");
+                            return;
+                        }
+                    }
+                });
+            }
             Err(e) => tracing::debug!(error = %e, "what a partly written file lacks is not known"),
         }
     }

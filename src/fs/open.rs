@@ -189,11 +189,9 @@ pub(super) fn loaded<'a>(guard: &'a mut MutexGuard<'_, Option<State>>) -> Result
 
 /// The node's content columns for a changed state.
 fn journal_content(node: &mut Node, staged: Option<&Content>, state: &State) {
-    let id = staged.map(Content::id);
-    if id != node.content {
-        node.uploaded = None;
-    }
-    node.content = id;
+    // What was uploaded of it before a restart, too, is not this any more: the same content takes new bytes then.
+    node.uploaded = None;
+    node.content = staged.map(Content::id);
     let server_is_empty = node.remote.as_ref().is_some_and(|r| r.content.is_none());
     node.emptied = state.size == 0 && !server_is_empty;
 }

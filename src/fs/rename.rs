@@ -195,6 +195,7 @@ impl Fs {
             let copy = self.blocks().stage(tx, Some((base.id(), heir.size)), heir.size)?;
             copy.commit(tx)?;
             heir.content = Some(copy.id());
+            after.copies.push(copy);
         }
         heir.uploaded = None;
         // Both leave their identities before either takes one: a uuid belongs to one node.

@@ -271,6 +271,21 @@ impl Engine {
         names
     }
 
+    /// All paths and what is there, contents left alone.
+    pub fn paths(&self) -> BTreeMap<String, Kind> {
+        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
+        while let Some(folder) = todo.pop() {
+            for entry in self.entries(&folder).unwrap() {
+                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+                if entry.attr.kind == Kind::Folder {
+                    todo.push(path.clone());
+                }
+                found.insert(path, entry.attr.kind);
+            }
+        }
+        found
+    }
+
     /// All paths, folders without bytes.
     pub fn tree(&self) -> BTreeMap<String, Option<Bytes>> {
         let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
@@ -365,9 +380,13 @@ impl Engine {
 
     /// Waits until the feeds were looked at `n` more times, each look begun from now on.
     pub fn polls(&self, n: u64) {
-        self.fs().refresh_soon();
-        let from = self.fault.calls(Method::Newest);
-        eventually("the feeds are looked at", || self.fault.calls(Method::Newest) >= from + 2 * n + 2);
+        // A look is a probe, a delta, or both; the last one here begins after an earlier one has ended.
+        let calls = || self.fault.calls(Method::Newest) + self.fault.calls(Method::Changes);
+        for _ in 0..n + 2 {
+            let from = calls();
+            self.fs().refresh_soon();
+            eventually("the feeds are looked at", || calls() >= from + 2);
+        }
     }
 
     /// After everything is sent and seen, both sides show the same.

@@ -135,7 +135,8 @@ fn cycles_that_others_made_are_out_of_sight_and_hang_nothing() {
     e.restart();
     assert_eq!(e.ls(""), ["e", "g"]);
     // Undone, it shows again.
-    e.cloud.edit_row(&a.id, |r| r.parent = Some(e.cloud_root()));
+    let root = e.cloud_root();
+    e.cloud.edit_row(&a.id, |r| r.parent = Some(root));
     eventually("it shows again", || e.exists("a/b/f"));
 }
 

@@ -170,6 +170,8 @@ fn both_edits_are_kept_where_ours_was_also_moved() {
     e.rename("f.txt", "d/g.txt").unwrap();
     e.put("d/g.txt", b"mine").unwrap();
     e.foreign_write(&id, b"theirs");
+    eventually("theirs is where it was", || e.exists("f.txt"));
+    assert_eq!(e.read("d/g.txt").unwrap(), "mine");
     e.converged();
     let all: Vec<_> = e.cloud.files().into_values().collect();
     assert_eq!(all.len(), 3);
@@ -326,7 +328,7 @@ fn of_two_moves_ours_is_last_and_wins() {
 #[test]
 fn lagging_replicas_undo_nothing_of_ours() {
     // Long waits: what a replica shows counts as an echo for sixty of these.
-    let e = Engine::over(Memory::new(), Config { pace: Duration::from_secs(1), ..patient() });
+    let e = Engine::over(Memory::new(), Config { pace: Duration::from_millis(300), ..patient() });
     e.mkdir("d").unwrap();
     e.put("f.txt", b"one").unwrap();
     e.put("g.txt", b"gone").unwrap();

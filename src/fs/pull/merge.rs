@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{From, Outcome};
 use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
-use crate::fs::push::confirm::place;
+use crate::fs::push::confirm::{object_of, place};
 use crate::fs::push::trash::settle_below;
 use crate::fs::{Fs, now_ms};
 use crate::store::nodes::{self, Node};
@@ -16,7 +16,7 @@ use crate::store::{Result, Tx};
 use crate::types::{Ino, Kind, Row, Status, Timestamp};
 
 /// For how many units after one of our writes its pre-image is taken for an echo.
-const ECHO: i64 = 60;
+pub(in crate::fs) const ECHO: i64 = 60;
 
 /// A merge within one transaction.
 pub(super) struct Merge<'a> {
@@ -25,11 +25,13 @@ pub(super) struct Merge<'a> {
     pub from: From,
     pub now: Timestamp,
     pub outcome: Outcome,
+    /// Names that became free.
+    pub freed: Vec<(Ino, String)>,
 }
 
 impl<'a> Merge<'a> {
     pub fn new(fs: &'a Arc<Fs>, tx: &'a Tx<'a>, from: From) -> Self {
-        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default() }
+        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default(), freed: Vec::new() }
     }
 
     /// Merges one row.
@@ -99,6 +101,7 @@ impl<'a> Merge<'a> {
             nodes::defer(self.tx, waiting.ino, 0)?;
         }
         self.outcome.push = true;
+        self.freed.extend(node.parent.map(|p| (p, node.name.clone())));
         self.forget_deleted(node, row)
     }
 
@@ -129,6 +132,7 @@ impl<'a> Merge<'a> {
         }
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
+            self.freed.push((parent, node.name.clone()));
         }
         (node.linked, node.moved) = (false, false);
         node.remote = Some(row.clone());
@@ -249,9 +253,9 @@ impl<'a> Merge<'a> {
 
     /// Whether a row shows what one of our own writes replaced or set not long ago.
     fn is_echo(&self, node: &Node, row: &Row) -> Result<bool> {
-        let Some(version) = row.content.as_ref().filter(|_| self.from == From::Feed) else {
+        if self.from != From::Feed {
             return Ok(false);
-        };
-        nodes::echoed(self.tx, node.ino, &version.object, self.echoes_since())
+        }
+        nodes::echoed(self.tx, node.ino, object_of(row.content.as_ref()), self.echoes_since())
     }
 }

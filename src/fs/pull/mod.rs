@@ -23,6 +23,7 @@ use crate::store::{ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
+pub(super) use merge::ECHO;
 
 /// Rows merged in one transaction: a few milliseconds at most.
 const CHUNK: usize = 64;
@@ -87,6 +88,7 @@ pub(super) fn apply(fs: &Arc<Fs>, rows: Vec<Row>, from: From) -> Result<()> {
             for row in chunk {
                 merge.row(row)?;
             }
+            merge.give_names_back()?;
             Ok(merge.outcome)
         })?;
         finish(fs, outcome);

@@ -234,6 +234,26 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// Names that became free go to rows that show under stand-ins because those were taken.
+    pub(super) fn give_names_back(&mut self) -> Result<()> {
+        for (parent, name) in std::mem::take(&mut self.freed) {
+            let folder = nodes::get(self.tx, parent)?.and_then(|p| p.id().cloned());
+            let Some(folder) = folder.filter(|_| names::is_showable(&name)) else { continue };
+            if nodes::child(self.tx, parent, &name)?.is_some() {
+                continue;
+            }
+            let waiting = nodes::holders(self.tx, &folder, &name)?;
+            let Some(node) = waiting.into_iter().find(|n| n.alias && n.linked && n.parent == Some(parent))
+            else {
+                continue;
+            };
+            if let Some(row) = node.remote.clone() {
+                self.place_row(node, &row)?;
+            }
+        }
+        Ok(())
+    }
+
     fn appeared(&mut self, node: &Node) {
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
@@ -243,6 +263,7 @@ impl Merge<'_> {
 
     pub(super) fn vanished(&mut self, node: &Node) {
         if let Some(parent) = node.parent {
+            self.freed.push((parent, node.name.clone()));
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
             self.outcome.notes.push(Note::Attr(parent));
         }

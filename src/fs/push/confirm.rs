@@ -16,6 +16,11 @@ pub(in crate::fs) fn place(parent: Option<&NodeId>, name: &RemoteName) -> String
     format!("{}/{}/{}", parent.map_or("", NodeId::as_str), name.stem, name.ext.as_deref().unwrap_or(""))
 }
 
+/// A content, as it is remembered among the echoes.
+pub(in crate::fs) fn object_of(version: Option<&Version>) -> &str {
+    version.map_or("", |v| &v.object)
+}
+
 /// Commits what is about to be sent, durably: after a loss of power it must be known that it may have been done.
 pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::result::Result<(), Stop> {
     let current = fs.db().write_durable(|tx| {
@@ -52,11 +57,15 @@ fn wake_waiting(tx: &Tx, node: &Node) -> store::Result<()> {
     Ok(())
 }
 
+/// The echo of a folder's making.
+pub(super) const MADE: &str = "made";
+
 /// A folder, or a file that has no content on its way, was created.
 pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
     fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
         let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        nodes::note_echo(tx, ino, MADE, now_ms())?;
         node.remote = Some(row);
         node.moved = is_moved(tx, &node)?;
         (node.tries, node.error, node.waits_for) = (0, None, None);
@@ -116,9 +125,10 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
             fs.blocks().adopt(tx, id, version)?;
         }
         let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
-        for echo in [node.version().cloned(), what.version.clone()].into_iter().flatten() {
-            nodes::note_echo(tx, ino, &echo.object, now)?;
+        if node.remote.is_some() {
+            nodes::note_echo(tx, ino, object_of(node.version()), now)?;
         }
+        nodes::note_echo(tx, ino, object_of(what.version.as_ref()), now)?;
         let updated = node.remote.as_ref().map_or(row.updated, |r| r.updated.max(row.updated));
         node.remote = Some(Row {
             content: what.version.clone(),

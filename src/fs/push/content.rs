@@ -1,6 +1,5 @@
 //! A file's content: upload under a fresh key, then create its row or replace what the row holds.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,8 +13,6 @@ use crate::types::{Kind, NodeId, Row, Status, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
-/// How much of it is asked for at a time.
-const FETCH_STEP: u64 = 32 << 20;
 
 /// Brings a file's content over: creates the file, or replaces the content of its row.
 pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId) -> Step {
@@ -123,13 +120,6 @@ pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
     });
 }
 
-/// A range in pieces that are fetched one after another; each is fetched in parallel within itself.
-fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
-    let (start, end) = (range.start, range.end);
-    let count = end.saturating_sub(start).div_ceil(FETCH_STEP);
-    (0..count).map(move |n| start + n * FETCH_STEP..(start + (n + 1) * FETCH_STEP).min(end))
-}
-
 /// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
 async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     for _ in 0..FETCHES {
@@ -225,9 +215,28 @@ async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored
     }
 }
 
+/// Replicas that show what one of our writes replaced are waited for this many units. Then what the row is known to
+/// hold counts.
+const LAG: i64 = 10;
+
+/// Whether a content is one that our own writes set or replaced within `units`.
+fn is_echo(fs: &Fs, node: &Node, version: Option<&Version>, units: i64) -> crate::fs::Result<bool> {
+    let since = now_ms() - fs.config.paced(units);
+    Ok(fs.db().read(|c| nodes::echoed(c, node.ino, confirm::object_of(version), since))?)
+}
+
+fn wait_for_replicas(fs: &Fs, node: &Node) -> Step {
+    super::put_off(fs, node, now_ms() + fs.config.paced(2))?;
+    Err(Stop::Wait)
+}
+
 async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) -> Step {
     let there = match fs.health.note(fs.remote.stat(Kind::File, &known.id).await) {
         Ok(row) => row,
+        Err(remote::Error::NotFound) if is_echo(fs, node, known.content.as_ref(), pull::ECHO)? => {
+            // Created or written by us not long ago: a replica that has not heard of it.
+            return wait_for_replicas(fs, node);
+        }
         Err(remote::Error::NotFound) => Row { status: Status::Deleted, content: None, ..known.clone() },
         Err(e) => return Err(e.into()),
     };
@@ -237,16 +246,20 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
     if what.version.is_some() && there.content == what.version {
         return Ok(confirm::stored(fs, node.ino, &there, &what)?);
     }
-    if there.content != known.content {
+    let echo = there.content != known.content && is_echo(fs, node, there.content.as_ref(), pull::ECHO)?;
+    if echo && is_echo(fs, node, there.content.as_ref(), LAG)? {
+        return wait_for_replicas(fs, node);
+    }
+    if there.content != known.content && !echo {
         // Somebody else's content: it keeps the name, ours goes beside it.
         pull::apply(fs, vec![there], pull::From::Fresh)?;
         return Ok(());
     }
-    if let Some(base) = &there.content {
-        keep_base(fs, node, base, there.size).await?;
+    if let Some(base) = &known.content {
+        keep_base(fs, node, base, known.size).await?;
     }
     let with = Replacement {
-        base: there.content.clone(),
+        base: known.content.clone(),
         content: what.version.clone(),
         size: what.size,
         modified: what.modified,

@@ -232,7 +232,8 @@ pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<crate::types::Ro
     if foreign.is_empty() {
         return Ok(());
     }
-    pull::apply(fs, foreign, pull::From::Fresh)?;
+    // As of a feed: what replicas still show of our own moves is no news.
+    pull::apply(fs, foreign, pull::From::Feed)?;
     let now = fs.db().read(|c| nodes::get(c, node.ino))?;
     let same =
         now.as_ref().is_some_and(|n| n.name == node.name && n.parent == node.parent && n.id() == node.id());
@@ -283,13 +284,15 @@ const BUSY_MAX: i64 = 600_000;
 async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     let Some(parent) = node.parent.and_then(|p| fs.node(p).ok()) else { return };
     let Some(id) = parent.id().cloned() else { return };
+    let since = now_ms() - fs.config.paced(pull::ECHO);
+    let young = fs.db().read(|c| nodes::echoed(c, parent.ino, confirm::MADE, since)).unwrap_or(true);
     if parent.ino == Ino::ROOT {
         return;
     }
     let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
         Ok(row) => Some(row),
         // Deleted folders are not found at all; a new one may merely not be seen yet.
-        Err(remote::Error::NotFound) if node.tries >= 3 => {
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
             parent.remote.clone().map(|r| crate::types::Row { status: crate::types::Status::Deleted, ..r })
         }
         Err(_) => None,

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::backoff;
+use super::{backoff, confirm};
 use crate::fs::{Error, Fs, Result, now_ms, pull};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
@@ -58,7 +58,6 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
 
 /// Whether a tombstone can be sent now, on its own.
 async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
-    let local = |e: crate::store::Error| remote::Error::Local(std::io::Error::other(e));
     let later = |due: i64| fs.db().write(|tx| nodes::defer(tx, node.ino, due)).map_err(local);
     let now = now_ms();
     let (busy, waits, above) = fs
@@ -78,7 +77,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         .map_err(local)?;
     if busy || waits || above {
         // Below a deleted folder, that folder's own delete decides.
-        later(now + if above { fs.config.paced(2) } else { 60_000 })?;
+        later(now + if above || busy { fs.config.paced(2) } else { 60_000 })?;
         return Ok(false);
     }
     match (node.kind, node.id()) {
@@ -119,22 +118,42 @@ async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
             Err(e) => return Err(e),
         };
         for row in &rows {
-            let node = fs
-                .db()
-                .read(|c| nodes::by_remote(c, &row.id))
-                .map_err(|e| remote::Error::Local(std::io::Error::other(e)))?;
+            let node = fs.db().read(|c| nodes::by_remote(c, &row.id)).map_err(local)?;
             match node {
+                // Its bytes are on their way to another row.
+                Some(n) if n.tomb && waits(fs, &n)? => return Ok(Below::Leaving),
                 Some(n) if n.tomb || !n.linked => {
                     if row.kind == Kind::Folder {
                         stack.push([path.as_slice(), std::slice::from_ref(&row.id)].concat());
                     }
                 }
-                Some(n) if n.moved => return Ok(Below::Leaving),
+                Some(n) if n.moved || has_left(fs, &n, row)? => return Ok(Below::Leaving),
                 _ => return Ok(Below::Strangers { folders: path, rows }),
             }
         }
     }
     Ok(Below::Clear)
+}
+
+/// Whether a tombstone waits for a node that is still to be brought over.
+fn waits(fs: &Fs, node: &Node) -> remote::Result<bool> {
+    let Some(first) = node.waits_for else { return Ok(false) };
+    fs.db().read(|c| Ok(nodes::get(c, first)?.is_some_and(|n| n.is_dirty()))).map_err(local)
+}
+
+/// Whether a row is where we moved it away from, and the replica does not know.
+fn has_left(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
+    let since = now_ms() - fs.config.paced(pull::ECHO);
+    let there = confirm::place(row.parent.as_ref(), &row.name);
+    if node.remote.as_ref().is_none_or(|r| r.parent == row.parent) {
+        return Ok(false);
+    }
+    fs.db().read(|c| nodes::echoed(c, node.ino, &there, since)).map_err(local)
+}
+
+/// A failure of the local state, among those of the network.
+fn local(e: crate::store::Error) -> remote::Error {
+    remote::Error::Local(std::io::Error::other(e))
 }
 
 /// The folders stay: something in them is not ours to delete.
@@ -147,7 +166,7 @@ fn keep(fs: &Arc<Fs>, folders: &[NodeId], rows: Vec<Row>) -> Result<()> {
         }
     }
     pull::revive(fs, back)?;
-    pull::apply(fs, rows, pull::From::Fresh)
+    pull::apply(fs, rows, pull::From::Feed)
 }
 
 fn note_sent(fs: &Fs, batch: &[Node]) -> Result<()> {
