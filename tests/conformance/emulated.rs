@@ -1,18 +1,22 @@
 //! The real client over HTTP, against the emulator in this process.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
 use inxtfs::api::{ClientId, Gateway, Tuning};
 use inxtfs::emulator::{AccountSpec, Action, Config, Emulator, Fault, Tier};
-use inxtfs::remote::Remote;
+use inxtfs::names::RemoteName;
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
+use inxtfs::remote::{NewFile, Remote};
 use inxtfs::types::{NodeId, Version};
 use parking_lot::Mutex;
 
-use super::{Harness, World};
+use super::{BIRTH, Harness, MTIME, World};
 
 const EMAIL: &str = "user@example.com";
 const PASSWORD: &str = "correct horse";
@@ -160,4 +164,28 @@ impl World for Emulated {
         let harm = self.0.harm();
         assert!(harm.is_empty(), "data was harmed:\n{}", harm.join("\n"));
     }
+}
+
+/// The look for harm that ends every case must be able to find some.
+#[tokio::test]
+async fn harm_is_found() {
+    let h = internxt().await;
+    let dir = h.dir().await;
+    let twice = h.put(&Bytes::from_static(b"x")).await;
+    let mut rows = Vec::new();
+    for name in ["a", "b"] {
+        let (parent, name, content) = (dir.clone(), RemoteName::whole(name), twice.clone());
+        let file = NewFile { parent, name, content, size: 1, modified: MTIME, created: BIRTH };
+        rows.push(h.remote.create(&file).await.expect("nobody asks who else has the object"));
+    }
+    assert!(is_harmed(&h).await, "one object of two rows");
+    h.remote.delete(rows[0].kind, &rows[0].id).await.expect("delete");
+    h.world.settle().await;
+    assert!(is_harmed(&h).await, "the object went with the other row");
+    h.remote.delete(rows[1].kind, &rows[1].id).await.expect("delete");
+    assert!(!is_harmed(&h).await);
+}
+
+async fn is_harmed(h: &Harness) -> bool {
+    AssertUnwindSafe(h.world.check()).catch_unwind().await.is_err()
 }
