@@ -31,6 +31,7 @@ const SHAPE_ONLY: &[(usize, &str)] = &[
     (176, "a part of files that are all of one size: which ones come is the database's whim"),
     (178, "a part of the list sorted by uuids, which are random"),
     (179, "a part of the list sorted by uuids, which are random"),
+    (410, "a feed with files of probes for long names that were not recorded"),
     (427, "the folder holds fifteen files of races that were not recorded, cut from the answer as well"),
 ];
 
