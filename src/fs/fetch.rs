@@ -21,6 +21,12 @@ use crate::types::Version;
 /// The largest ranged request; longer needs are split and run in parallel.
 const RUN_MAX: u64 = 4 << 20;
 
+/// Files up to this size are fetched whole, and so verified before any of it is served.
+const WHOLE_MAX: u64 = 1 << 20;
+/// Files up to this size are verified before the last of their blocks is served; hashing a larger one takes
+/// longer than a reader should wait.
+const VERIFY_MAX: u64 = 256 << 20;
+
 /// Where a run stands.
 #[derive(Clone, Default)]
 struct Progress {
@@ -112,7 +118,14 @@ impl Fs {
         if self.fetcher.corrupt.lock().contains(version) {
             return Err(Error::Io("the content does not match its hash".to_owned()));
         }
-        let missing = content.missing(range)?;
+        let whole = 0..content.size();
+        let mut missing = content.missing(range)?;
+        if content.size() <= WHOLE_MAX && !missing.is_empty() {
+            let all = content.missing(whole.clone())?;
+            if all.len() == 1 && all[0] == whole {
+                missing = all;
+            }
+        }
         let mut waits = Vec::new();
         let mut runs = self.fetcher.runs.lock();
         let running = runs.entry(content.id()).or_default();
@@ -170,22 +183,29 @@ async fn run_to_end(
     progress: watch::Sender<Progress>,
 ) {
     let outcome = stream_into(&fs, &content, &version, &run.range, &progress).await;
-    if let Err(remote::Error::Corrupt(_)) = &outcome {
+    if let Err(remote::Error::Corrupt(_)) = &outcome
+        && !fs.fetcher.corrupt.lock().contains(&version)
+    {
         fs.condemn(&content, &version);
     }
     let end = outcome.map_err(Failure::from);
     fs.end_run(&content, &run);
     let complete = end.is_ok();
     progress.send_modify(|p| p.end = Some(end));
-    let whole = 0..content.size();
-    if complete && run.range != whole && content.missing(whole).is_ok_and(|m| m.is_empty()) {
-        verify(&fs, content, version).await;
+    if complete && content.size() > VERIFY_MAX && completes(&content, &run.range) {
+        let _ = verify(&fs, &content, &version).await;
     }
+}
+
+/// Whether a version that was fetched in parts is here as a whole now.
+fn completes(content: &Content, range: &Range<u64>) -> bool {
+    let whole = 0..content.size();
+    *range != whole && content.missing(whole).is_ok_and(|m| m.is_empty())
 }
 
 async fn stream_into(
     fs: &Arc<Fs>,
-    content: &Content,
+    content: &Arc<Content>,
     version: &Version,
     range: &Range<u64>,
     progress: &watch::Sender<Progress>,
@@ -198,7 +218,8 @@ async fn stream_into(
     let mut at = range.start;
     while let Some(chunk) = stream.next().await {
         pending.extend_from_slice(&fs.health.note(chunk)?);
-        let ready = if whole { 0 } else { whole_blocks(pending.len(), at) };
+        // The last block waits: it may be the one that makes the version whole, to be verified first.
+        let ready = if whole { 0 } else { whole_blocks(pending.len().saturating_sub(BLOCK as usize), at) };
         if ready > 0 {
             fill(content, at, &pending.split_to(ready));
             at += ready as u64;
@@ -209,6 +230,9 @@ async fn stream_into(
         return Err(remote::Error::Protocol("fewer bytes than the file has".to_owned()));
     }
     fill(content, at, &pending);
+    if size <= VERIFY_MAX && completes(content, range) {
+        verify(fs, content, version).await?;
+    }
     progress.send_modify(|p| p.upto = range.end);
     Ok(())
 }
@@ -228,13 +252,19 @@ fn fill(content: &Content, at: u64, data: &[u8]) {
     }
 }
 
-/// Compares a version that is now here as a whole with its hash.
-async fn verify(fs: &Arc<Fs>, content: Arc<Content>, version: Version) {
-    let body = body_of(fs, &content, Arc::new(|_| {}));
-    match fs.health.note(fs.remote.verify(&version, body).await) {
-        Err(remote::Error::Corrupt(_)) => fs.condemn(&content, &version),
-        Err(e) => tracing::debug!(error = %e, "a complete download could not be verified"),
-        Ok(()) => {}
+/// Compares a version that is now here as a whole with its hash. Fails only if it differs.
+async fn verify(fs: &Arc<Fs>, content: &Arc<Content>, version: &Version) -> remote::Result<()> {
+    let body = body_of(fs, content, Arc::new(|_| {}));
+    match fs.health.note(fs.remote.verify(version, body).await) {
+        Err(e @ remote::Error::Corrupt(_)) => {
+            fs.condemn(content, version);
+            Err(e)
+        }
+        Err(e) => {
+            tracing::debug!(error = %e, "a complete download could not be verified");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
