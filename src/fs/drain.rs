@@ -11,6 +11,8 @@ use crate::types::Kind;
 const SHOWN: usize = 100;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
+/// Looks, a quarter of a second apart, before files that are open count as staying so.
+const OPEN_LOOKS: u32 = 4;
 /// How long a stop waits for the background tasks.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -85,6 +87,7 @@ impl Fs {
     /// then says which.
     pub async fn drain(self: &Arc<Self>) -> Status {
         let mut rewake = tokio::time::Instant::now();
+        let mut open_looks = 0;
         loop {
             if tokio::time::Instant::now() >= rewake {
                 if let Err(e) = self.make_all_due().await {
@@ -94,7 +97,9 @@ impl Fs {
             }
             let status = self.status();
             let lost = matches!(status.session, SessionState::LoggedOut { .. });
-            if status.totals.items == status.totals.blocked || lost || self.only_open_files_left(&status) {
+            // The kernel tells the end of a writer a moment after its close has returned.
+            open_looks = if self.only_open_files_left(&status) { open_looks + 1 } else { 0 };
+            if status.totals.items == status.totals.blocked || lost || open_looks > OPEN_LOOKS {
                 return status;
             }
             self.push.any_finished(Duration::from_millis(250)).await;
