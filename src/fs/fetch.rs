@@ -56,6 +56,8 @@ pub(super) struct Fetcher {
     runs: Mutex<HashMap<ContentId, Vec<Arc<Run>>>>,
     /// Versions whose content does not match its hash.
     corrupt: Mutex<HashSet<Version>>,
+    /// Held while a run puts its last block into the cache.
+    ending: Mutex<()>,
 }
 
 impl Fs {
@@ -193,7 +195,7 @@ async fn run_to_end(
     let complete = end.is_ok();
     progress.send_modify(|p| p.end = Some(end));
     if complete && content.size() > VERIFY_MAX && completes(&content, &run.range) {
-        let _ = verify(&fs, &content, &version).await;
+        let _ = verify(&fs, &content, &version, None).await;
     }
 }
 
@@ -229,9 +231,23 @@ async fn stream_into(
     if at + pending.len() as u64 != range.end {
         return Err(remote::Error::Protocol("fewer bytes than the file has".to_owned()));
     }
-    fill(content, at, &pending);
-    if size <= VERIFY_MAX && completes(content, range) {
-        verify(fs, content, version).await?;
+    let tail = at..range.end;
+    let last = {
+        // Of several runs that end at once, one sees that it has the last of the version.
+        let _turn = fs.fetcher.ending.lock();
+        let last = !whole
+            && size <= VERIFY_MAX
+            && content.missing(0..size).is_ok_and(|m| matches!(m.as_slice(), [only] if *only == tail));
+        if !last {
+            fill(content, at, &pending);
+        }
+        last
+    };
+    if last {
+        // Nobody can have read the whole version before this.
+        let pending = pending.freeze();
+        verify(fs, content, version, Some((at, pending.clone()))).await?;
+        fill(content, at, &pending);
     }
     progress.send_modify(|p| p.upto = range.end);
     Ok(())
@@ -252,9 +268,37 @@ fn fill(content: &Content, at: u64, data: &[u8]) {
     }
 }
 
+/// A body whose bytes from `at` on are not in the cache yet.
+fn with_tail(body: Body, at: u64, tail: Bytes) -> Body {
+    let inner = body.read.clone();
+    let read = move |range: Range<u64>| {
+        let before = range.start.min(at)..range.end.min(at);
+        let within = |n: u64| usize::try_from(n.saturating_sub(at)).unwrap_or(usize::MAX).min(tail.len());
+        let after = tail.slice(within(range.start)..within(range.end));
+        let inner = inner.clone();
+        Box::pin(async move {
+            if before.start >= before.end {
+                return Ok(after);
+            }
+            let mut all = BytesMut::from(inner(before).await?);
+            all.extend_from_slice(&after);
+            Ok(all.freeze())
+        }) as futures_util::future::BoxFuture<_>
+    };
+    Body { read: Arc::new(read), ..body }
+}
+
 /// Compares a version that is now here as a whole with its hash. Fails only if it differs.
-async fn verify(fs: &Arc<Fs>, content: &Arc<Content>, version: &Version) -> remote::Result<()> {
-    let body = body_of(fs, content, Arc::new(|_| {}));
+async fn verify(
+    fs: &Arc<Fs>,
+    content: &Arc<Content>,
+    version: &Version,
+    tail: Option<(u64, Bytes)>,
+) -> remote::Result<()> {
+    let mut body = body_of(fs, content, Arc::new(|_| {}));
+    if let Some((at, bytes)) = tail {
+        body = with_tail(body, at, bytes);
+    }
     match fs.health.note(fs.remote.verify(version, body).await) {
         Err(e @ remote::Error::Corrupt(_)) => {
             fs.condemn(content, version);
