@@ -14,6 +14,8 @@ const SHOWN: usize = 100;
 const STUCK_MAX: u64 = 10_000;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
+/// Looks, a quarter of a second apart, before files that are open count as staying so.
+const STUCK_LOOKS: u32 = 4;
 /// How long a stop waits for the background tasks.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -88,6 +90,7 @@ impl Fs {
     /// then says which.
     pub async fn drain(self: &Arc<Self>) -> Status {
         let mut rewake = tokio::time::Instant::now();
+        let mut stuck_looks = 0;
         loop {
             if tokio::time::Instant::now() >= rewake {
                 if let Err(e) = self.make_all_due().await {
@@ -97,7 +100,9 @@ impl Fs {
             }
             let status = self.status();
             let lost = matches!(status.session, SessionState::LoggedOut { .. });
-            if status.totals.items == status.totals.blocked || lost || self.is_stuck(&status) {
+            // The kernel tells the end of a writer a moment after its close has returned.
+            stuck_looks = if self.is_stuck(&status) { stuck_looks + 1 } else { 0 };
+            if status.totals.items == status.totals.blocked || lost || stuck_looks > STUCK_LOOKS {
                 return status;
             }
             self.push.any_finished(Duration::from_millis(250)).await;

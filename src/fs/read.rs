@@ -40,11 +40,15 @@ impl Fs {
             Ok(h) => h,
             Err(e) => return Answer::Now(Err(e)),
         };
-        let (source, range) = match self.source_for_read(&handle, offset, len) {
+        let (source, size, range) = match self.source_for_read(&handle, offset, len) {
             Ok(Some(found)) => found,
             Ok(None) => return Answer::Now(Ok(Bytes::new())),
             Err(e) => return Answer::Now(Err(e)),
         };
+        if let Source::Version(version, None) = source {
+            let fs = self.clone();
+            return Answer::later(async move { fs.fetch_past_cache(&version, size, range).await });
+        }
         self.read_ahead(&handle, &source, &range);
         match self.segments(&source, range.clone()) {
             Err(e) => Answer::Now(Err(e)),
@@ -56,13 +60,14 @@ impl Fs {
         }
     }
 
-    /// What to read and from where; `None` at or behind the end.
+    /// What to read, of how many bytes, and from where; `None` at or behind the end. A version without its cached
+    /// content: the local disk is too full even for the entry.
     fn source_for_read(
         &self,
         handle: &Handle,
         offset: u64,
         len: u32,
-    ) -> Result<Option<(Source, Range<u64>)>> {
+    ) -> Result<Option<(Source, u64, Range<u64>)>> {
         let mut guard = self.state(&handle.file)?;
         let state = loaded(&mut guard)?;
         let end = offset.saturating_add(u64::from(len)).min(state.size);
@@ -72,12 +77,16 @@ impl Fs {
         if let Source::Version(v, cached @ None) = &mut state.source {
             let size = state.size;
             let found = self.db().read(|c| self.blocks().find(c, v))?;
-            *cached = Some(match found {
-                Some(c) => c,
-                None => self.db().write(|tx| self.blocks().cached(tx, v, size))?,
-            });
+            *cached = match found {
+                Some(c) => Some(c),
+                None => match self.db().write(|tx| self.blocks().cached(tx, v, size)) {
+                    Ok(c) => Some(c),
+                    Err(crate::store::Error::Full) => None,
+                    Err(e) => return Err(e.into()),
+                },
+            };
         }
-        Ok(Some((state.source.clone(), offset..end)))
+        Ok(Some((state.source.clone(), state.size, offset..end)))
     }
 
     /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read

@@ -224,7 +224,9 @@ fn without_fuse_the_mount_says_what_is_missing() {
     assert!(ran.err.contains("no permission to open /dev/fuse"), "{}", ran.err);
     let hidden =
         "for f in $(command -v fusermount3 fusermount); do mount --bind /dev/null $(readlink -f $f); done";
-    let ran = in_private(&world, hidden, Some(nobody)).expect(8);
+    let open =
+        format!("mknod -m 666 {0}/fuse c 10 229 && mount --bind {0}/fuse /dev/fuse", world.home().display());
+    let ran = in_private(&world, &format!("{open} && {hidden}"), Some(nobody)).expect(8);
     assert!(ran.err.contains("install the package fuse3"), "{}", ran.err);
     assert!(!is_mounted(&world.drive()));
 }

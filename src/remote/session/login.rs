@@ -149,6 +149,10 @@ fn refused(e: api::Error) -> LoginError {
         api::Error::NotSent(_) | api::Error::Captive(_) | api::Error::Lost(_) => {
             LoginError::Offline(e.to_string())
         }
+        // Where a web page answers a login, nobody logged in.
+        api::Error::Malformed(why) if why.contains("a web page") => {
+            LoginError::Offline(api::Error::Captive(why.clone()).to_string())
+        }
         api::Error::Busy { after } => LoginError::Busy(after.as_secs().max(1)),
         api::Error::Malformed(_) => LoginError::Protocol(e.to_string()),
         api::Error::Status(answer) => match answer.status {
