@@ -12,7 +12,7 @@
 //! | 1 | [`api`] | Internxt's wire, typed, no policy |
 //! | 1 | [`crypto`] | keys, ciphers, hashes, sealing |
 //! | 1 | [`store`] | local persistent state: mirror and blocks |
-//! | 0 | [`types`], [`names`], [`block`], [`extent`] | newtypes and pure arithmetic |
+//! | 0 | [`types`], [`names`], [`block`], [`extent`], [`units`] | newtypes and pure arithmetic |
 //! | side | [`emulator`] | an Internxt-compatible local server; shares no wire type with `api` |
 
 pub mod api;
@@ -28,3 +28,4 @@ pub mod names;
 pub mod remote;
 pub mod store;
 pub mod types;
+pub mod units;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `inxtfs` program; everything is in [`inxtfs::cli`].
+
+fn main() -> std::process::ExitCode {
+    inxtfs::cli::main()
+}

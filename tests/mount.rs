@@ -6,6 +6,8 @@
 mod basics;
 #[path = "mount/content.rs"]
 mod content;
+#[path = "mount/damage.rs"]
+mod damage;
 #[path = "mount/differential.rs"]
 mod differential;
 #[path = "mount/harness.rs"]

@@ -4,7 +4,7 @@
 mod common;
 mod conformance;
 
-use conformance::worlds;
+use conformance::{emulated, worlds};
 
 /// One test a case and world; after it the world is asked whether data was harmed.
 macro_rules! tests {
@@ -124,4 +124,6 @@ macro_rules! suite {
 suite! {
     memory => crate::worlds::memory;
     fault_over_memory => crate::worlds::fault_over_memory;
+    internxt => crate::emulated::internxt;
+    internxt_in_bad_weather => crate::emulated::internxt_in_bad_weather;
 }

@@ -1,1 +1,135 @@
-//! The commands.
+//! The commands: one file each. Parse, call, print.
+//!
+//! Only this floor constructs things: the runtime, the remote, the store, the mount. What a command prints for
+//! people goes to standard error where it is a remark, to standard output where it is the answer; colour and
+//! progress bars only where somebody looks at a terminal.
+
+mod account;
+mod context;
+mod daemon;
+mod demo;
+mod emulator;
+pub mod exit;
+mod flush;
+mod logging;
+mod login;
+mod logout;
+mod mount;
+mod paths;
+mod point;
+mod process;
+mod sample;
+mod serve;
+mod status;
+mod term;
+mod umount;
+mod whoami;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use context::Context;
+use exit::Exit;
+
+/// Mounts an Internxt Drive as an ordinary folder.
+///
+/// Everything is answered from the local disk where it can be: writes return when they are safe on this machine
+/// and are sent in the background, cached files open without a network.
+///
+/// First steps: `inxtfs demo` tries it without an account; `inxtfs login`, then `inxtfs mount ~/Drive` uses yours.
+#[derive(Debug, Parser)]
+#[command(name = "inxtfs", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The service, if not Internxt's own: the address that `inxtfs emulator` prints, say. A login remembers it.
+    #[arg(long, global = true, value_name = "URL", env = "INXTFS_GATEWAY")]
+    gateway: Option<String>,
+    /// Where the login is kept.
+    #[arg(long, global = true, value_name = "DIR", env = "INXTFS_CONFIG_DIR")]
+    config_dir: Option<PathBuf>,
+    /// Tell more; twice: everything. `INXTFS_LOG=inxtfs::fs=trace` chooses exactly.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Tell errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Login(login::Args),
+    Logout(logout::Args),
+    Whoami(whoami::Args),
+    Mount(Box<mount::Args>),
+    Umount(umount::Args),
+    Status(status::Args),
+    Flush(flush::Args),
+    Demo(demo::Args),
+    Emulator(Box<emulator::EmulatorArgs>),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let command = Cli::command().after_long_help(exit::table());
+    let cli = match command.try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    process::harden();
+    logging::start(cli.global.verbose, cli.global.quiet);
+    let ctx = Context::new(cli.global.gateway, cli.global.config_dir, cli.global.quiet);
+    let outcome = match cli.command {
+        Command::Login(args) => login::run(args, &ctx),
+        Command::Logout(args) => logout::run(args, &ctx),
+        Command::Whoami(args) => whoami::run(args, &ctx),
+        Command::Mount(args) => mount::run(*args, &ctx),
+        Command::Umount(args) => umount::run(args, &ctx),
+        Command::Status(args) => status::run(args, &ctx),
+        Command::Flush(args) => flush::run(args, &ctx),
+        Command::Demo(args) => demo::run(args, &ctx),
+        Command::Emulator(args) => context::serve(emulator::run(*args)),
+    };
+    outcome.unwrap_or_else(|e| exit::report(&e)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_where_the_readme_says() {
+        for line in [
+            "inxtfs login --email a@b.c --password-stdin --totp 123456 --backup-key f",
+            "inxtfs mount /m --daemon --read-only --uid 1 --gid 2 --umask 022 --allow-other --folder /a \
+             --cache-dir /c --cache-size 10GiB --writeback-delay 5s --poll-interval 30s --force",
+            "inxtfs umount /m --detach",
+            "inxtfs umount /m --force",
+            "inxtfs status /m --json",
+            "inxtfs -vv flush --gateway http://127.0.0.1:1 --config-dir /x",
+            "inxtfs demo",
+            "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
+        ] {
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_ok(), "{line}");
+        }
+        assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
+    }
+}

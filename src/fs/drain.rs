@@ -14,6 +14,8 @@ const SHOWN: usize = 100;
 const STUCK_MAX: usize = 10_000;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
+/// Looks, a quarter of a second apart, before files that are open count as staying so.
+const STUCK_LOOKS: u32 = 4;
 /// How long a stop waits for the background tasks.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,7 @@ impl Fs {
         Status {
             account: self.remote.account().email,
             session: self.health.state(),
+            warning: self.health.warning(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,
@@ -87,6 +90,7 @@ impl Fs {
     /// then says which.
     pub async fn drain(self: &Arc<Self>) -> Status {
         let mut rewake = tokio::time::Instant::now();
+        let mut stuck_looks = 0;
         loop {
             if tokio::time::Instant::now() >= rewake {
                 if let Err(e) = self.make_all_due().await {
@@ -96,7 +100,9 @@ impl Fs {
             }
             let status = self.status();
             let lost = matches!(status.session, SessionState::LoggedOut { .. });
-            if status.totals.items == status.totals.blocked || lost || self.is_stuck(&status) {
+            // The kernel tells the end of a writer a moment after its close has returned.
+            stuck_looks = if self.is_stuck(&status) { stuck_looks + 1 } else { 0 };
+            if status.totals.items == status.totals.blocked || lost || stuck_looks > STUCK_LOOKS {
                 return status;
             }
             self.push.any_finished(Duration::from_millis(250)).await;
@@ -108,7 +114,7 @@ impl Fs {
         let synced = self.rt.spawn_blocking(move || {
             fs.journal_all()?;
             fs.sync_all()?;
-            fs.db().write(|tx| nodes::wake_all(tx, false))?;
+            fs.db().write(|tx| nodes::wake_all(tx))?;
             Result::Ok(())
         });
         synced.await.map_err(|e| super::Error::Io(e.to_string()))??;
@@ -153,8 +159,10 @@ impl Fs {
     /// # Errors
     /// Those of the local state.
     pub fn retry_blocked(&self) -> Result<()> {
-        self.db().write(|tx| nodes::wake_all(tx, true))?;
-        self.push.wake();
+        if self.db().read(nodes::recount)?.blocked > 0 {
+            self.db().write(|tx| nodes::unblock_all(tx))?;
+            self.push.wake();
+        }
         Ok(())
     }
 

@@ -21,6 +21,14 @@ use crate::types::Version;
 
 /// The largest ranged request; longer needs are split and run in parallel.
 const RUN_MAX: u64 = 4 << 20;
+/// How much is asked for at a time: longer needs are met step by step, each in parallel within itself.
+const STEP: u64 = 32 << 20;
+
+/// Files up to this size are fetched whole, and so verified before any of it is served.
+const WHOLE_MAX: u64 = 1 << 20;
+/// Files up to this size are verified before the last of their blocks is served; hashing a larger one takes
+/// longer than a reader should wait.
+const VERIFY_MAX: u64 = 256 << 20;
 
 /// Where a run stands.
 #[derive(Clone, Default)]
@@ -53,11 +61,28 @@ pub(super) struct Fetcher {
     corrupt: Mutex<HashSet<Version>>,
     /// Whether there is any: spares reads the lock.
     any_corrupt: AtomicBool,
+    /// Held while a run puts its last block into the cache.
+    ending: Mutex<()>,
 }
 
 impl Fs {
     /// Makes `range` of a version present in its cached content, as far as the local disk takes it.
     pub(super) async fn fetch(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + STEP);
+            self.fetch_step(content, version, at..end).await?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    async fn fetch_step(
         self: &Arc<Self>,
         content: &Arc<Content>,
         version: &Version,
@@ -109,7 +134,18 @@ impl Fs {
     /// Starts fetching what a staged content lacks of its base: once somebody replaces that, it is gone.
     pub(super) fn fetch_rest_soon(self: &Arc<Self>, content: &Arc<Content>) {
         match self.misses(content, 0..content.size()) {
-            Ok(misses) => misses.into_iter().for_each(|m| self.fetch_soon(&m.content, &m.version, m.range)),
+            Ok(misses) if misses.is_empty() => {}
+            Ok(misses) => {
+                let fs = self.clone();
+                self.spawn(async move {
+                    for m in misses {
+                        if let Err(e) = fs.fetch(&m.content, &m.version, m.range).await {
+                            tracing::debug!(error = %e, "what a partly written file lacks is fetched later");
+                            return;
+                        }
+                    }
+                });
+            }
             Err(e) => tracing::debug!(error = %e, "what a partly written file lacks is not known"),
         }
     }
@@ -147,7 +183,14 @@ impl Fs {
         range: Range<u64>,
     ) -> Result<Vec<Arc<Run>>> {
         self.check_sound(version)?;
-        let missing = content.missing(range)?;
+        let whole = 0..content.size();
+        let mut missing = content.missing(range)?;
+        if content.size() <= WHOLE_MAX && !missing.is_empty() {
+            let all = content.missing(whole.clone())?;
+            if all.len() == 1 && all[0] == whole {
+                missing = all;
+            }
+        }
         let mut waits = Vec::new();
         let mut runs = self.fetcher.runs.lock();
         let running = runs.entry(content.id()).or_default();
@@ -206,7 +249,9 @@ async fn run_to_end(
     progress: watch::Sender<Progress>,
 ) {
     let outcome = stream_into(&fs, &content, &version, &run.range, &progress).await;
-    if let Err(remote::Error::Corrupt(_)) = &outcome {
+    if let Err(remote::Error::Corrupt(_)) = &outcome
+        && !fs.fetcher.corrupt.lock().contains(&version)
+    {
         fs.condemn(&content, &version);
     }
     let end = outcome.map_err(Failure::from);
@@ -216,18 +261,23 @@ async fn run_to_end(
         fs.end_run(&content, &run);
     }
     progress.send_modify(|p| p.end = Some(end));
-    let whole = 0..content.size();
-    if complete && run.range != whole && content.missing(whole).is_ok_and(|m| m.is_empty()) {
-        verify(&fs, content.clone(), version).await;
+    if complete && content.size() > VERIFY_MAX && completes(&content, &run.range) {
+        let _ = verify(&fs, &content, &version, None).await;
     }
     // Only now: who must not build on damaged bytes waits for the table to be empty.
     fs.end_run(&content, &run);
     drop(progress);
 }
 
+/// Whether a version that was fetched in parts is here as a whole now.
+fn completes(content: &Content, range: &Range<u64>) -> bool {
+    let whole = 0..content.size();
+    *range != whole && content.missing(whole).is_ok_and(|m| m.is_empty())
+}
+
 async fn stream_into(
     fs: &Arc<Fs>,
-    content: &Content,
+    content: &Arc<Content>,
     version: &Version,
     range: &Range<u64>,
     progress: &watch::Sender<Progress>,
@@ -240,7 +290,8 @@ async fn stream_into(
     let mut at = range.start;
     while let Some(chunk) = stream.next().await {
         pending.extend_from_slice(&fs.health.note(chunk)?);
-        let ready = if whole { 0 } else { whole_blocks(pending.len(), at) };
+        // The last block waits: it may be the one that makes the version whole, to be verified first.
+        let ready = if whole { 0 } else { whole_blocks(pending.len().saturating_sub(BLOCK as usize), at) };
         if ready > 0 {
             fill(content, at, &pending.split_to(ready));
             at += ready as u64;
@@ -250,7 +301,24 @@ async fn stream_into(
     if at + pending.len() as u64 != range.end {
         return Err(remote::Error::Protocol("fewer bytes than the file has".to_owned()));
     }
-    fill(content, at, &pending);
+    let tail = at..range.end;
+    let last = {
+        // Of several runs that end at once, one sees that it has the last of the version.
+        let _turn = fs.fetcher.ending.lock();
+        let last = !whole
+            && size <= VERIFY_MAX
+            && content.missing(0..size).is_ok_and(|m| matches!(m.as_slice(), [only] if *only == tail));
+        if !last {
+            fill(content, at, &pending);
+        }
+        last
+    };
+    if last {
+        // Nobody can have read the whole version before this.
+        let pending = pending.freeze();
+        verify(fs, content, version, Some((at, pending.clone()))).await?;
+        fill(content, at, &pending);
+    }
     progress.send_modify(|p| p.upto = range.end);
     Ok(())
 }
@@ -270,13 +338,47 @@ fn fill(content: &Content, at: u64, data: &[u8]) {
     }
 }
 
-/// Compares a version that is now here as a whole with its hash.
-async fn verify(fs: &Arc<Fs>, content: Arc<Content>, version: Version) {
-    let body = body_of(fs, &content, Arc::new(|_| {}));
-    match fs.health.note(fs.remote.verify(&version, body).await) {
-        Err(remote::Error::Corrupt(_)) => fs.condemn(&content, &version),
-        Err(e) => tracing::debug!(error = %e, "a complete download could not be verified"),
-        Ok(()) => {}
+/// A body whose bytes from `at` on are not in the cache yet.
+fn with_tail(body: Body, at: u64, tail: Bytes) -> Body {
+    let inner = body.read.clone();
+    let read = move |range: Range<u64>| {
+        let before = range.start.min(at)..range.end.min(at);
+        let within = |n: u64| usize::try_from(n.saturating_sub(at)).unwrap_or(usize::MAX).min(tail.len());
+        let after = tail.slice(within(range.start)..within(range.end));
+        let inner = inner.clone();
+        Box::pin(async move {
+            if before.start >= before.end {
+                return Ok(after);
+            }
+            let mut all = BytesMut::from(inner(before).await?);
+            all.extend_from_slice(&after);
+            Ok(all.freeze())
+        }) as futures_util::future::BoxFuture<_>
+    };
+    Body { read: Arc::new(read), ..body }
+}
+
+/// Compares a version that is now here as a whole with its hash. Fails only if it differs.
+async fn verify(
+    fs: &Arc<Fs>,
+    content: &Arc<Content>,
+    version: &Version,
+    tail: Option<(u64, Bytes)>,
+) -> remote::Result<()> {
+    let mut body = body_of(fs, content, Arc::new(|_| {}));
+    if let Some((at, bytes)) = tail {
+        body = with_tail(body, at, bytes);
+    }
+    match fs.health.note(fs.remote.verify(version, body).await) {
+        Err(e @ remote::Error::Corrupt(_)) => {
+            fs.condemn(content, version);
+            Err(e)
+        }
+        Err(e) => {
+            tracing::debug!(error = %e, "a complete download could not be verified");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +48,7 @@ pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs
 pub use status::{ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
+use crate::remote::session::SessionHealth;
 use crate::store::nodes::{self, Node};
 use crate::store::{Blocks, Db, Store};
 use crate::types::{Ino, Kind, Row, Status as RowStatus, Timestamp};
@@ -104,6 +106,7 @@ impl Fs {
         fs.recover()?;
         fs.spawn(sync::run(fs.clone()));
         fs.spawn(pull::run(fs.clone()));
+        fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
@@ -131,6 +134,11 @@ impl Fs {
     /// Tells the kernel about remote changes from now on. Called once, after the mount stands.
     pub fn attach_kernel(&self, kernel: Arc<dyn Kernel>) {
         self.invalidate.attach(kernel);
+    }
+
+    /// Tells in the status, too, what the session knows of itself. Once.
+    pub fn attach_session(&self, session: watch::Receiver<SessionHealth>) {
+        self.health.attach(session);
     }
 
     fn db(&self) -> &Db {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{Error, Fs, Result, StatFs};
 use crate::remote::{Limits, Usage};
@@ -16,6 +17,7 @@ const UNKNOWN_TOTAL: u64 = 1 << 40;
 #[derive(Default)]
 pub(super) struct Quota {
     known: Mutex<Known>,
+    again: Notify,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -30,6 +32,11 @@ impl Quota {
     pub fn usage(&self) -> Option<Usage> {
         let k = *self.known.lock();
         k.usage.map(|u| Usage { used: u.used.saturating_add(k.since), total: u.total })
+    }
+
+    /// The plan may have changed.
+    pub fn ask_again(&self) {
+        self.again.notify_one();
     }
 
     /// An upload was confirmed.
@@ -69,14 +76,21 @@ pub(super) async fn run(fs: Arc<Fs>) {
             }
             k.limits = limits.ok().or(k.limits);
         }
-        tokio::time::sleep(Duration::from_secs(if complete { 600 } else { 20 })).await;
+        // Space may have been freed, the plan changed: what was refused for want of it may go now.
+        if complete && let Err(e) = fs.retry_blocked() {
+            tracing::warn!(error = %e, "what was blocked could not be tried again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(if complete { 600 } else { 20 })) => {}
+            () = fs.quota.again.notified() => {}
+        }
     }
 }
 
 impl Fs {
     /// The quota, and what is left of it after usage and what is staged.
     pub fn statfs(self: &Arc<Self>) -> StatFs {
-        let files = self.db().read(nodes::count).unwrap_or(0);
+        let files = self.db().read(nodes::highest).unwrap_or(0);
         let staged = self.blocks().usage().staged;
         match self.quota.usage() {
             Some(u) => {

@@ -40,11 +40,15 @@ impl Fs {
             Ok(h) => h,
             Err(e) => return Answer::Now(Err(e)),
         };
-        let (source, range) = match self.source_for_read(&handle, offset, len) {
+        let (source, size, range) = match self.source_for_read(&handle, offset, len) {
             Ok(Some(found)) => found,
             Ok(None) => return Answer::Now(Ok(Bytes::new())),
             Err(e) => return Answer::Now(Err(e)),
         };
+        if let Source::Version(version, None) = source {
+            let fs = self.clone();
+            return Answer::later(async move { fs.fetch_past_cache(&version, size, range).await });
+        }
         self.read_ahead(&handle, &source, &range);
         match self.segments(&source, range.clone()) {
             Err(e) => Answer::Now(Err(e)),
@@ -56,13 +60,14 @@ impl Fs {
         }
     }
 
-    /// What to read and from where; `None` at or behind the end.
+    /// What to read, of how many bytes, and from where; `None` at or behind the end. A version without its cached
+    /// content: the local disk is too full even for the entry.
     fn source_for_read(
         &self,
         handle: &Handle,
         offset: u64,
         len: u32,
-    ) -> Result<Option<(Source, Range<u64>)>> {
+    ) -> Result<Option<(Source, u64, Range<u64>)>> {
         let mut guard = self.state(&handle.file)?;
         let state = loaded(&mut guard)?;
         let end = offset.saturating_add(u64::from(len)).min(state.size);
@@ -72,12 +77,16 @@ impl Fs {
         if let Source::Version(v, cached @ None) = &mut state.source {
             let size = state.size;
             let found = self.db().read(|c| self.blocks().find(c, v))?;
-            *cached = Some(match found {
-                Some(c) => c,
-                None => self.db().write(|tx| self.blocks().cached(tx, v, size))?,
-            });
+            *cached = match found {
+                Some(c) => Some(c),
+                None => match self.db().write(|tx| self.blocks().cached(tx, v, size)) {
+                    Ok(c) => Some(c),
+                    Err(crate::store::Error::Full) => None,
+                    Err(e) => return Err(e.into()),
+                },
+            };
         }
-        Ok(Some((state.source.clone(), offset..end)))
+        Ok(Some((state.source.clone(), state.size, offset..end)))
     }
 
     /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read
@@ -171,13 +180,39 @@ impl Fs {
         Ok(())
     }
 
-    /// All that a content still needs from the network within `range`.
+    /// All that a content still needs from the network within `range`. Reads no content.
     pub(super) fn misses(&self, content: &Arc<Content>, range: Range<u64>) -> Result<Vec<Miss>> {
         let mut out = Vec::new();
-        self.collect(content, range, 0, &mut out)?;
-        let missing =
-            out.into_iter().filter_map(|s| if let Segment::Missing(m) = s { Some(m) } else { None });
-        Ok(missing.collect())
+        self.collect_misses(content, range, 0, &mut out)?;
+        Ok(out)
+    }
+
+    fn collect_misses(
+        &self,
+        content: &Arc<Content>,
+        range: Range<u64>,
+        depth: usize,
+        out: &mut Vec<Miss>,
+    ) -> Result<()> {
+        if depth > CHAIN_MAX {
+            return Err(Error::Io("staged contents lie too deep on one another".to_owned()));
+        }
+        let range = range.start..range.end.min(content.size());
+        if let (Some(version), false) = (content.version(), content.is_staged()) {
+            let missing = content.missing(range)?.into_iter();
+            out.extend(missing.map(|range| Miss {
+                content: content.clone(),
+                version: version.clone(),
+                range,
+            }));
+            return Ok(());
+        }
+        let Some((base, limit)) = content.base() else { return Ok(()) };
+        let base = self.blocks().open(base)?;
+        for gap in content.written().gaps(range.start..range.end.min(limit)) {
+            self.collect_misses(&base, gap, depth + 1, out)?;
+        }
+        Ok(())
     }
 
     /// A content's bytes, from local state alone.

@@ -77,6 +77,9 @@ pub struct Status {
     pub account: String,
     /// Network and session.
     pub session: SessionState,
+    /// What a person should know about the session before it ends.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.

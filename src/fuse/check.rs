@@ -117,6 +117,25 @@ pub fn is_stale(point: &Path) -> bool {
     std::fs::metadata(point).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN))
 }
 
+/// Whether a mount of this program is here, by the kernel's table: asks no filesystem, so that one which hangs
+/// does not hang the caller.
+#[must_use]
+pub fn is_ours(point: &Path) -> bool {
+    proc::mounted_at(point).is_some_and(|there| there.kind == "fuse.inxtfs")
+}
+
+/// Takes a mount of this program out of the tree, whether its process died, hangs or works. Does nothing to
+/// others.
+///
+/// # Errors
+/// [`MountError::Unmount`] if the system refuses, for instance another user's mount.
+pub fn clear(point: &Path) -> Result<(), MountError> {
+    if !is_ours(point) {
+        return Ok(());
+    }
+    detach(point, true).map_err(|e| MountError::Unmount(point.to_owned(), e))
+}
+
 /// Removes the remains of a mount whose program has died. Nothing is lost by it: a dead mount holds
 /// no data. Does nothing where there is none.
 ///

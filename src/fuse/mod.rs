@@ -19,6 +19,6 @@ mod page;
 mod proc;
 mod reply;
 
-pub use check::{clear_stale, is_stale};
+pub use check::{clear, clear_stale, is_ours, is_stale};
 pub use mount::{MountError, Mounted, mount};
 pub use options::MountOptions;

@@ -38,7 +38,9 @@ pub enum Error {
     #[error("the session has ended; run `inxtfs login`")]
     SessionLost,
     /// The plan does not include third-party access. The credentials were right.
-    #[error("the plan does not include access for third-party clients: {0}")]
+    #[error(
+        "the plan does not include access for third-party clients ({0}); upgrade it, then run `inxtfs login`"
+    )]
     PlanAccess(String),
     /// The service was not reached: nothing was done.
     #[error("the service cannot be reached: {0}")]

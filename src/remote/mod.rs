@@ -11,8 +11,10 @@
 
 mod error;
 pub mod fault;
+pub mod internxt;
 pub mod memory;
 mod method;
+pub mod session;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -61,7 +63,8 @@ pub enum Scope {
     All,
 }
 
-/// A place in a feed. `Cursor::default()` is the beginning; [`Cursor::since`] starts behind an instant.
+/// A place in a feed. `Cursor::default()` is the beginning; [`Cursor::since`] starts behind an instant. The service
+/// counts finer than the milliseconds it tells: rows that show the very instant may come again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cursor {
     /// Rows changed strictly after this.

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod content;
 pub mod create;
+pub mod emulated;
 pub mod feeds;
 pub mod folders;
 pub mod listing;

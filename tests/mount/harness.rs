@@ -128,10 +128,15 @@ impl Drive {
 
     /// Uploads everything.
     pub fn drain(&self) -> FsStatus {
-        let fs = &self.up.as_ref().unwrap().fs;
-        let status = self.block_on(fs.drain());
+        let status = self.try_drain();
         assert_eq!(status.totals.items, 0, "{:?}", status.queue);
         status
+    }
+
+    /// Uploads what can be.
+    pub fn try_drain(&self) -> FsStatus {
+        let fs = &self.up.as_ref().unwrap().fs;
+        self.block_on(fs.drain())
     }
 
     /// Runs a future to its end, which must come soon.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::{From, apply};
 use crate::fs::{Fs, Result, now_ms};
-use crate::remote::{self, Cursor, Scope};
+use crate::remote::{self, Cursor, Event, Scope};
 use crate::store::nodes;
 use crate::types::{Kind, NodeId, Row, Status, Timestamp};
 
@@ -16,6 +18,11 @@ const OVERLAP_MS: i64 = 120_000;
 const UNCONDITIONAL_MS: i64 = 300_000;
 /// A row that may be an echo of our own write is read again after this many units.
 pub(super) const DOUBT: i64 = 75;
+/// Between an announcement and the look.
+const SETTLING: Duration = Duration::from_secs(1);
+/// Between two tries to hear announcements.
+const RECONNECT_MIN: Duration = Duration::from_secs(5);
+const RECONNECT_MAX: Duration = Duration::from_secs(600);
 /// Time between tries to hydrate.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -45,6 +52,26 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
             () = tokio::time::sleep(fs.config.poll_interval) => {}
             () = fs.pull.wake.notified() => {}
         }
+    }
+}
+
+/// Announcements shorten the wait for the next look; they are hints, and polling does without them.
+pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
+    let mut wait = RECONNECT_MIN;
+    loop {
+        if let Ok(mut events) = fs.remote.events().await {
+            wait = RECONNECT_MIN;
+            while let Some(event) = events.next().await {
+                if event == Event::Plan {
+                    fs.quota.ask_again();
+                }
+                // What was announced reaches the replicas a little later.
+                tokio::time::sleep(SETTLING).await;
+                fs.pull.wake();
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RECONNECT_MAX);
     }
 }
 

@@ -181,7 +181,9 @@ impl<'a> Merge<'a> {
             node.mtime = row.modified;
             self.outcome.notes.push(Note::Attr(node.ino));
         }
-        node.remote = Some(row);
+        // The service may go on calling a row unreadable whose content is ours by now.
+        let readable = row.readable || (confirmed.readable && confirmed.content == row.content);
+        node.remote = Some(Row { readable, ..row });
         nodes::save(self.tx, &node)
     }
 

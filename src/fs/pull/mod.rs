@@ -22,7 +22,7 @@ use crate::store::nodes;
 use crate::store::{ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
 
-pub(super) use feed::{refresh, run};
+pub(super) use feed::{listen, refresh, run};
 pub(super) use merge::ECHO;
 
 /// Rows merged in one transaction: a few milliseconds at most.

@@ -135,6 +135,8 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
             size: what.size,
             modified: what.modified.to_millis_precision(),
             updated,
+            // Ours, whatever the row says of the content it had before.
+            readable: true,
             ..row.clone()
         });
         if node.content == what.content {

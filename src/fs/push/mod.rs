@@ -130,13 +130,8 @@ pub(super) async fn run(fs: Arc<Fs>) {
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
-    let due = fs.db().read(|c| nodes::due(c, now, ROUND))?;
-    let mut tombs = false;
+    let (due, tombs) = fs.db().read(|c| Ok((nodes::due(c, now, ROUND)?, nodes::due_tombs(c, now, 1)?)))?;
     for node in due {
-        if node.tomb && !has_intent(fs, &node)? {
-            tombs |= node.is_dirty();
-            continue;
-        }
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
             // Its release wakes it; until then it is looked at from time to time.
             put_off(fs, &node, fs.config.due(now).max(now + 1000))?;
@@ -150,7 +145,9 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
             drop(permit);
         });
     }
-    if tombs && let Ok(running) = fs.push.trashing.try_lock() {
+    if !tombs.is_empty()
+        && let Ok(running) = fs.push.trashing.try_lock()
+    {
         drop(running);
         let fs = fs.clone();
         fs.clone().spawn(async move {
@@ -165,11 +162,6 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let next = fs.db().read(|c| nodes::next_due(c, now))?;
     let wait = next.map_or(NAP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)));
     Ok(wait.clamp(Duration::from_millis(20), NAP))
-}
-
-/// Whether something was sent for a node whose fate is to be found out first.
-fn has_intent(fs: &Fs, node: &Node) -> super::Result<bool> {
-    Ok(fs.db().read(|c| nodes::intent(c, node.ino))?.is_some())
 }
 
 /// Not before `due`; the node's own changes make it due again.

@@ -72,13 +72,14 @@ pub struct Queue {
     pub bytes: u64,
 }
 
-/// Nodes whose time has come, the longest due first: dirty ones, and those something was sent for whose fate is
-/// not known.
+/// Nodes whose time has come, the longest due first: dirty ones (of tombstones only those with an unresolved
+/// intent), and those something was sent for whose fate is not known.
 ///
 /// # Errors
 /// The database's, here and below.
 pub fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Node>, Error> {
-    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 ORDER BY due, ino LIMIT ?2";
+    let tail = "WHERE dirty=1 AND blocked=0 AND due<=?1 AND (tomb=0 OR ino IN (SELECT ino FROM intents)) \
+         ORDER BY due, ino LIMIT ?2";
     let mut due = select(conn, tail, params![now, int(limit as u64)])?;
     due.extend(select(conn, &format!("WHERE {SENT} AND due<=?1"), [now])?);
     Ok(due)
@@ -119,13 +120,16 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     Ok(Queue { items: dirty.items + uint(sent), ..dirty })
 }
 
-/// Makes everything dirty due now; with `blocked`, what was blocked too.
-pub fn wake_all(conn: &Connection, blocked: bool) -> Result<(), Error> {
+/// Makes everything dirty due now.
+pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
     conn.execute(&format!("UPDATE nodes SET due=0 WHERE {SENT} AND due<>0"), [])?;
-    if blocked {
-        conn.execute("UPDATE nodes SET blocked=0, tries=0 WHERE dirty=1 AND blocked=1", [])?;
-    }
+    Ok(())
+}
+
+/// Makes what was blocked due now.
+pub fn unblock_all(conn: &Connection) -> Result<(), Error> {
+    conn.execute("UPDATE nodes SET blocked=0, tries=0, due=0 WHERE dirty=1 AND blocked=1", [])?;
     Ok(())
 }
 

@@ -157,6 +157,11 @@ pub fn path_of(conn: &Connection, mut ino: Ino) -> Result<Option<String>, Error>
     Ok(None)
 }
 
+/// The highest number given so far: about how many nodes there are, without counting them.
+pub fn highest(conn: &Connection) -> Result<u64, Error> {
+    Ok(uint(conn.prepare_cached("SELECT coalesce(max(ino), 0) FROM nodes")?.query_row([], |r| r.get(0))?))
+}
+
 /// Nodes in the mirror.
 pub fn count(conn: &Connection) -> Result<u64, Error> {
     Ok(uint(conn.query_row("SELECT count(*) FROM nodes", [], |r| r.get(0))?))

@@ -1,0 +1,207 @@
+//! The object store behind presigned links. Its client knows no credentials at all.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
+use reqwest::{Client, Response, redirect};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::{cause, transport};
+use super::http::{Pause, base_client, build, refusal, within};
+use super::request::Effect;
+use super::{Error, Gateway, Result, SignedUrl, Tuning};
+
+/// The way to the object store. Cheap to clone; clones share budget and pause.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    client: Client,
+    loopback: bool,
+    permits: Arc<Semaphore>,
+    pause: Arc<Pause>,
+    tuning: Tuning,
+}
+
+impl Storage {
+    /// Builds the client; no network.
+    ///
+    /// # Errors
+    /// [`Error::NotSent`] if the system has no usable root certificates.
+    pub fn new(gateway: &Gateway, tuning: Tuning) -> Result<Self> {
+        // One connection a transfer: parallel transfers over one HTTP/2 connection would share its window.
+        let client = build(gateway.is_loopback(), || {
+            base_client(&tuning).redirect(redirect::Policy::none()).http1_only()
+        })?;
+        Ok(Storage {
+            client,
+            loopback: gateway.is_loopback(),
+            permits: Arc::new(Semaphore::new(tuning.transfers.max(1))),
+            pause: Arc::default(),
+            tuning,
+        })
+    }
+
+    fn open(&self, url: &SignedUrl) -> Result<reqwest::Url> {
+        url.open(self.loopback).ok_or_else(|| Error::Malformed("a storage link that is not https".to_owned()))
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.pause.admit(&self.permits, self.tuning.patience).await
+    }
+
+    async fn refused(&self, response: Response) -> Error {
+        let error = refusal(response, self.tuning.stall, Effect::Repeatable).await;
+        if let Error::Busy { after } = error {
+            self.pause.extend(after);
+        }
+        error
+    }
+
+    /// Asks for `range` of an object of `size` bytes, once. The range must not be empty.
+    ///
+    /// # Errors
+    /// The store's refusal, a lost connection, or an answer that is about something else.
+    pub async fn get(&self, url: &SignedUrl, range: Range<u64>, size: u64) -> Result<Download> {
+        let url = self.open(url)?;
+        let permit = self.permit().await?;
+        let last = range.end.saturating_sub(1);
+        let send = self.client.get(url).header(RANGE, format!("bytes={}-{last}", range.start)).send();
+        let response = within(self.tuning.answer, send).await?;
+        let skip = match response.status().as_u16() {
+            206 => {
+                let (start, end) = content_range(&response).ok_or_else(|| {
+                    Error::Malformed("a partial answer that does not say of what".to_owned())
+                })?;
+                if start != range.start || end >= range.end || end < start {
+                    return Err(Error::Malformed("the store answered another range".to_owned()));
+                }
+                0
+            }
+            // The range was ignored: the whole object comes. A part of something else would be taken for content.
+            200 if response.content_length() == Some(size) => range.start,
+            200 => return Err(Error::Captive("what came is not the object".to_owned())),
+            _ => return Err(self.refused(response).await),
+        };
+        Ok(Download {
+            response,
+            skip,
+            left: range.end - range.start,
+            stall: self.tuning.stall,
+            _permit: permit,
+        })
+    }
+
+    /// Sends exactly `len` bytes, once, and returns the store's tag for them.
+    ///
+    /// # Errors
+    /// The store's refusal, or a lost connection; a body that fails counts as the latter.
+    pub async fn put<B>(&self, url: &SignedUrl, len: u64, body: B) -> Result<Option<String>>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        let url = self.open(url)?;
+        let _permit = self.permit().await?;
+        let progress = Progress::new();
+        let seen = progress.clone();
+        let body = body.inspect(move |_| seen.touch());
+        let send = self
+            .client
+            .put(url)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_LENGTH, len)
+            .body(reqwest::Body::wrap_stream(body))
+            .send();
+        // While the body flows the limit is on standing still; afterwards the store may take its time.
+        let limit = self.tuning.stall.max(self.tuning.answer);
+        let response = tokio::select! {
+            sent = send => sent.map_err(transport)?,
+            () = progress.stalled(limit) => {
+                return Err(Error::Lost(format!("the upload stood still for {} s", limit.as_secs())));
+            }
+        };
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        Ok(response.headers().get(ETAG).and_then(|t| t.to_str().ok()).map(str::to_owned))
+    }
+}
+
+fn content_range(response: &Response) -> Option<(u64, u64)> {
+    let text = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, _) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    Some((start.parse().ok()?, end.parse().ok()?))
+}
+
+/// A body as it arrives. Holds one of the transfers until dropped: read it or drop it.
+#[derive(Debug)]
+pub struct Download {
+    response: Response,
+    skip: u64,
+    left: u64,
+    stall: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Download {
+    /// The next bytes of the range; `None` once all of them came.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the body ends early, breaks or stands still.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        while self.left > 0 {
+            let mut chunk = match timeout(self.stall, self.response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Err(Error::Lost("the body ended early".to_owned())),
+                Ok(Err(e)) => return Err(Error::Lost(cause(e))),
+                Err(_) => {
+                    return Err(Error::Lost(format!("the body stood still for {} s", self.stall.as_secs())));
+                }
+            };
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
+            self.skip -= skipped as u64;
+            drop(chunk.split_to(skipped));
+            chunk.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            if !chunk.is_empty() {
+                self.left -= chunk.len() as u64;
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// When the last piece of a body was taken.
+#[derive(Clone)]
+struct Progress {
+    start: Instant,
+    last: Arc<AtomicU64>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Progress { start: Instant::now(), last: Arc::default() }
+    }
+
+    fn touch(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(millis, Ordering::Relaxed);
+    }
+
+    /// Ends once nothing was taken for `limit`.
+    async fn stalled(&self, limit: Duration) {
+        loop {
+            let idle =
+                self.start.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)));
+            if idle >= limit {
+                return;
+            }
+            sleep(limit - idle).await;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The stored login.
+
+use std::sync::Arc;
+
+use super::context::{Context, parse_gateway};
+use super::exit::Exit;
+use super::paths;
+use crate::api::Gateway;
+use crate::remote::internxt::{Internxt, Options};
+use crate::remote::session::{Credentials, FileSecrets, Secrets};
+
+/// Where the login is kept.
+pub fn secrets(ctx: &Context) -> anyhow::Result<Arc<dyn Secrets>> {
+    let dir = ctx.config_dir()?;
+    paths::make_private(&dir)?;
+    Ok(Arc::new(FileSecrets::new(dir.join("credentials"))))
+}
+
+/// The login, or the advice to log in.
+pub fn credentials(secrets: &dyn Secrets) -> anyhow::Result<Credentials> {
+    secrets.load()?.ok_or_else(|| Exit::NotLoggedIn.because("nobody is logged in"))
+}
+
+/// The service of a login, unless the command line names another one.
+pub fn gateway(credentials: &Credentials, ctx: &Context) -> anyhow::Result<Gateway> {
+    match ctx.given_gateway()? {
+        Some(gateway) => Ok(gateway),
+        None => parse_gateway(&credentials.gateway),
+    }
+}
+
+/// The service with the stored login. Needs no network; must be called within a runtime.
+pub fn connect(ctx: &Context) -> anyhow::Result<(Credentials, Internxt)> {
+    let secrets = secrets(ctx)?;
+    let credentials = credentials(secrets.as_ref())?;
+    let options = Options { gateway: ctx.given_gateway()?, ..Options::default() };
+    Ok((credentials, Internxt::connect(secrets, options)?))
+}

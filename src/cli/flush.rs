@@ -1,0 +1,94 @@
+//! `inxtfs flush`.
+
+use std::path::{Path, PathBuf};
+
+use super::context::{Context, block_on};
+use super::exit::Exit;
+use super::term::{self, Progress};
+use crate::control::client::Client;
+use crate::fs::{SessionState, Status};
+
+/// Sends everything now and waits until nothing is left.
+///
+/// Ends with 10 or 11 if something stays behind: the service cannot be reached, or something waits for a person.
+/// Ctrl-C stops the waiting, not the sending.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which mount; all of them if left out.
+    mountpoint: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
+    let client = ctx.control()?;
+    block_on(async {
+        let mounts = match args.mountpoint {
+            Some(path) => vec![path],
+            None => running(&client).await?,
+        };
+        let mut worst = Exit::Ok;
+        for mount in mounts {
+            let exit = flush(&client, &mount, ctx).await?;
+            if exit.code() > worst.code() {
+                worst = exit;
+            }
+        }
+        Ok(worst)
+    })
+}
+
+async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
+    let mounts: Result<Vec<_>, _> = client
+        .all()
+        .await
+        .into_iter()
+        .map(|found| found.map(|f| PathBuf::from(f.mount.mountpoint)))
+        .collect();
+    let mounts = mounts?;
+    if mounts.is_empty() { Err(Exit::NotRunning.because("no mount is running")) } else { Ok(mounts) }
+}
+
+async fn flush(client: &Client, mount: &Path, ctx: &Context) -> anyhow::Result<Exit> {
+    let mut progress = Progress::new(ctx.quiet);
+    let status = tokio::select! {
+        status = client.drain(mount, |s| progress.tell(s)) => status?,
+        _ = tokio::signal::ctrl_c() => {
+            drop(progress);
+            ctx.say("Stopped waiting. The mount goes on sending.");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    drop(progress);
+    Ok(tell_rest(&status, ctx))
+}
+
+/// Says what is left after a drain, and gives the matching code.
+pub fn tell_rest(status: &Status, ctx: &Context) -> Exit {
+    let exit = rest(status);
+    match exit {
+        Exit::Ok => {}
+        Exit::Blocked => {
+            eprintln!("{} cannot be sent until you act:", term::changes(status.totals.blocked));
+            super::status::print_blocked(status);
+        }
+        _ => {
+            let why = match &status.session {
+                SessionState::Offline { why, .. } => format!(" (offline: {why})"),
+                SessionState::LoggedOut { why } => format!(" ({})", super::status::logged_out(why)),
+                SessionState::Online => String::new(),
+            };
+            ctx.say(&format!("{} not sent yet{why}. Nothing is lost.", term::changes(status.totals.items)));
+        }
+    }
+    exit
+}
+
+/// What a queue that is left over means.
+pub fn rest(status: &Status) -> Exit {
+    match (status.totals.items, status.totals.blocked, &status.session) {
+        (0, ..) => Exit::Ok,
+        (_, 0, SessionState::LoggedOut { .. }) => Exit::NotLoggedIn,
+        (_, 0, _) => Exit::Unsent,
+        _ => Exit::Blocked,
+    }
+}

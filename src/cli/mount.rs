@@ -1,0 +1,155 @@
+//! `inxtfs mount`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::serve::{self, Plan};
+use super::{account, daemon, paths, point};
+use crate::fs::Config;
+use crate::fuse::MountOptions;
+use crate::units;
+
+/// Mounts the drive on a folder.
+///
+/// Needs no network: what is known is shown, changes are queued. Stays in the foreground until Ctrl-C, SIGTERM or an
+/// unmount by whatever means; what is not sent by then is kept and sent with the next mount.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An empty folder.
+    mountpoint: PathBuf,
+    /// Return as soon as the mount answers, and go on in the background.
+    #[arg(long)]
+    daemon: bool,
+    /// The background half of `--daemon`.
+    #[arg(long, hide = true, conflicts_with = "daemon")]
+    daemonized: bool,
+    /// Refuse every change.
+    #[arg(long)]
+    read_only: bool,
+    /// Owner of everything (default: you).
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Group of everything (default: yours).
+    #[arg(long)]
+    gid: Option<u32>,
+    /// Permission bits to take away, in octal [default: 077; 022 with --allow-other].
+    #[arg(long, value_parser = octal)]
+    umask: Option<u16>,
+    /// Let other users in. Needs `user_allow_other` in /etc/fuse.conf unless you are root.
+    #[arg(long)]
+    allow_other: bool,
+    /// Show this folder of the drive instead of all of it.
+    #[arg(long, value_name = "PATH")]
+    folder: Option<String>,
+    /// Where cached content, unsent changes and the known tree lie, sealed [default: ~/.cache/inxtfs/ACCOUNT].
+    #[arg(long, value_name = "DIR", env = "INXTFS_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// How much of the disk cached content may take [default: 10GiB, at most a tenth of the disk]. Unsent changes
+    /// come on top.
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    cache_size: Option<u64>,
+    /// How long a file must rest after a change before it is sent.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
+    writeback_delay: Duration,
+    /// How often to look for changes made elsewhere.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
+    poll_interval: Duration,
+    /// Clear a dead mount without asking.
+    #[arg(long)]
+    force: bool,
+}
+
+fn octal(text: &str) -> Result<u16, String> {
+    match u16::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mask) if mask <= 0o777 => Ok(mask),
+        _ => Err("a umask is octal, from 000 to 777".to_owned()),
+    }
+}
+
+/// Runs it.
+pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
+    if args.daemonized {
+        return daemon::background(|announce| mount(&args, ctx, announce));
+    }
+    if args.daemon {
+        // What needs the terminal, or fails at once, is done before the process leaves it.
+        let at = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
+        account::credentials(account::secrets(ctx)?.as_ref())?;
+        return daemon::spawn(&at, ctx);
+    }
+    mount(&args, ctx, &mut |ready| {
+        ctx.say(&format!("Mounted the drive of {} at {}.", ready.email, ready.mountpoint.display()));
+        ctx.say("Ctrl-C ends it; `inxtfs status` tells what it does.");
+    })
+}
+
+fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) -> anyhow::Result<Exit> {
+    let mountpoint = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
+    let rt = serve::runtime()?;
+    let (credentials, remote) = {
+        let _in = rt.enter();
+        account::connect(ctx)?
+    };
+    let cache = paths::cache(args.cache_dir.as_deref(), &credentials.account)?;
+    if cache.starts_with(&mountpoint) || mountpoint.starts_with(&cache) {
+        return Err(Exit::Mountpoint.because("the cache and the mountpoint must not lie within each other"));
+    }
+    paths::make_private(&cache)
+        .map_err(|e| Exit::Cache.because(format!("{e:#}; choose another place with --cache-dir")))?;
+    let seed = remote.account_seed();
+    let plan = Plan {
+        config: Config {
+            read_only: args.read_only,
+            writeback_delay: args.writeback_delay,
+            poll_interval: args.poll_interval,
+            cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
+            host: host(),
+            ..Config::default()
+        },
+        folder: args.folder.clone(),
+        options: options(args, &credentials.email),
+        mountpoint,
+        cache,
+        account: credentials.account.clone(),
+        email: credentials.email.clone(),
+        seed,
+        session: remote.session(),
+        remote: Arc::new(remote),
+    };
+    let last = serve::serve(rt, &plan, ctx, announce)?;
+    Ok(serve::farewell(&last, &plan.cache, ctx))
+}
+
+fn options(args: &Args, email: &str) -> MountOptions {
+    let mine = MountOptions::default();
+    MountOptions {
+        read_only: args.read_only,
+        allow_other: args.allow_other,
+        uid: args.uid.unwrap_or(mine.uid),
+        gid: args.gid.unwrap_or(mine.gid),
+        umask: args.umask.unwrap_or(if args.allow_other { 0o022 } else { mine.umask }),
+        fsname: format!("inxtfs:{email}"),
+        ..mine
+    }
+}
+
+/// This machine's name, for conflict copies.
+pub fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn umasks_are_octal() {
+        assert_eq!(octal("022"), Ok(0o022));
+        assert_eq!(octal("0o77"), Ok(0o77));
+        assert!(octal("9").is_err() && octal("1000").is_err());
+    }
+}

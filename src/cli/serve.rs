@@ -1,0 +1,251 @@
+//! The life of a mount's process: build from the ground up, wait for a reason to end, take down from the top.
+//!
+//! Taking down: first the kernel lets go (so that no new change comes in), then `fs` makes everything durable and closes
+//! the store, last the control socket hangs up, which is what `inxtfs umount` waits for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::{flush, term};
+use crate::control::server::{Served, Server, Stuck};
+use crate::control::wire::{self, Identity};
+use crate::crypto::seal::Key;
+use crate::fs::{self, Config, Fs, Status};
+use crate::fuse::{self, MountError, MountOptions, Mounted};
+use crate::remote::Remote;
+use crate::remote::session::SessionHealth;
+use crate::store::{Notice, Store};
+
+/// How long a lazy unmount may take to become a real one.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long a fresh mount may take to answer its first question.
+const FIRST_ANSWER: Duration = Duration::from_secs(60);
+
+/// Everything a mount is made of.
+pub struct Plan {
+    /// Canonical.
+    pub mountpoint: PathBuf,
+    /// For the kernel.
+    pub options: MountOptions,
+    /// For the filesystem.
+    pub config: Config,
+    /// Show this folder of the drive (`/a/b`) instead of its root.
+    pub folder: Option<String>,
+    /// The directory of the local state.
+    pub cache: PathBuf,
+    /// The account's uuid.
+    pub account: String,
+    /// The account's email.
+    pub email: String,
+    /// Opens the local state.
+    pub seed: Zeroizing<[u8; 64]>,
+    /// The cloud.
+    pub remote: Arc<dyn Remote>,
+    /// How its session fares.
+    pub session: watch::Receiver<SessionHealth>,
+}
+
+/// A mount that answers.
+pub struct Ready {
+    /// Whose drive.
+    pub email: String,
+    /// Where.
+    pub mountpoint: PathBuf,
+}
+
+/// Mounts, announces, and returns when the mount is gone and local state is closed; the status is the last one.
+pub fn serve(
+    rt: Runtime,
+    plan: &Plan,
+    ctx: &Context,
+    announce: &mut dyn FnMut(&Ready),
+) -> anyhow::Result<Status> {
+    let last = run(&rt, plan, ctx, announce);
+    // Tasks that wait for the network have nothing left to lose.
+    rt.shutdown_timeout(Duration::from_secs(5));
+    last
+}
+
+/// The runtime of a mount.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+}
+
+fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<Status> {
+    let opened = Store::open(&plan.cache, &plan.account, &Key::from_seed(&plan.seed))
+        .with_context(|| format!("the cache {} cannot be used", plan.cache.display()))?;
+    for Notice::Quarantined { path, reason } in &opened.notices {
+        let path = path.display();
+        eprintln!("inxtfs: local state was unreadable ({reason}); it is kept, whole, in {path}");
+    }
+    let fs = Fs::start(plan.config.clone(), opened.store, Arc::clone(&plan.remote), rt.handle().clone())?;
+    fs.attach_session(plan.session.clone());
+    let outcome = rt.block_on(async {
+        if let Some(folder) = &plan.folder {
+            fs.enter(folder).await.map_err(|e| not_shown(folder, e))?;
+        }
+        let standing = Standing::start(plan, &fs, ctx).await?;
+        standing.live(plan, announce).await
+    });
+    let status = fs.status();
+    rt.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            () = fs.stop() => {}
+            _ = interrupt.recv() => eprintln!("inxtfs: ended in haste; the queue is kept"),
+        }
+        anyhow::Ok(())
+    })?;
+    outcome?;
+    Ok(status)
+}
+
+/// Why `--folder` cannot be shown.
+fn not_shown(folder: &str, e: fs::Error) -> anyhow::Error {
+    match e {
+        fs::Error::NotFound => Exit::Usage.because(format!("the drive has no folder {folder}")),
+        fs::Error::NotDir => {
+            Exit::Usage.because(format!("{folder} is a file; --folder takes a folder of the drive"))
+        }
+        e => anyhow::Error::from(e).context(format!("showing the folder {folder}")),
+    }
+}
+
+/// Says what is left, and gives the matching code.
+pub fn farewell(status: &Status, cache: &Path, ctx: &Context) -> Exit {
+    let left = status.totals;
+    if left.items == 0 {
+        ctx.say("Unmounted. Everything is on the server.");
+        return Exit::Ok;
+    }
+    let (changes, bytes) = (term::changes(left.items), term::bytes(left.bytes));
+    eprintln!("Unmounted. {changes} ({bytes}) kept in {}, to be sent with the next mount.", cache.display());
+    match flush::rest(status) {
+        Exit::Blocked => Exit::Blocked,
+        _ => Exit::Unsent,
+    }
+}
+
+/// A mount that stands.
+struct Standing {
+    mounted: Arc<Mounted>,
+    _server: Server,
+}
+
+impl Standing {
+    async fn start(plan: &Plan, fs: &Arc<Fs>, ctx: &Context) -> anyhow::Result<Self> {
+        let (fs_of_kernel, at, options) = (Arc::clone(fs), plan.mountpoint.clone(), plan.options.clone());
+        let rt = Handle::current();
+        let mounting = move || fuse::mount(fs_of_kernel, rt, &at, &options);
+        let mounted = Arc::new(tokio::task::spawn_blocking(mounting).await??);
+        match serve_control(plan, fs, &mounted, ctx) {
+            Ok(server) => Ok(Standing { mounted, _server: server }),
+            Err(e) => {
+                let _ = mounted.unmount().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Until it is gone, by whoever's hand.
+    async fn live(self, plan: &Plan, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        if let Err(e) = answers(&plan.mountpoint).await {
+            self.take_down().await;
+            return Err(e);
+        }
+        announce(&Ready { email: plan.email.clone(), mountpoint: plan.mountpoint.clone() });
+        notify_systemd("READY=1");
+        let asked = tokio::select! {
+            () = self.mounted.wait() => false,
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => true,
+        };
+        notify_systemd("STOPPING=1");
+        if asked {
+            self.take_down().await;
+        }
+        Ok(())
+    }
+
+    /// Unmounts; if files are open, the name goes at once and this process ends without waiting for ever: a
+    /// signal is an order.
+    async fn take_down(&self) {
+        let refused = match self.mounted.unmount().await {
+            Err(busy @ MountError::Busy(..)) => {
+                eprintln!("inxtfs: {busy}; ending nevertheless. What was closed is safe");
+                self.mounted.unmount_lazily().await.err()
+            }
+            other => other.err(),
+        };
+        if let Some(e) = refused {
+            eprintln!("inxtfs: {e}");
+        }
+        let _ = tokio::time::timeout(LETTING_GO, self.mounted.wait()).await;
+    }
+}
+
+fn serve_control(plan: &Plan, fs: &Arc<Fs>, mounted: &Arc<Mounted>, ctx: &Context) -> anyhow::Result<Server> {
+    let identity = Identity {
+        v: wire::VERSION,
+        pid: std::process::id(),
+        mountpoint: plan.mountpoint.display().to_string(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        read_only: plan.config.read_only,
+    };
+    let mounted = Arc::clone(mounted);
+    let served = Served::new(identity, Arc::clone(fs), move || {
+        let mounted = Arc::clone(&mounted);
+        Box::pin(async move { mounted.unmount().await.map_err(stuck) })
+    });
+    let dirs = ctx.control_dirs()?;
+    let dir = dirs.first().ok_or_else(|| anyhow::anyhow!("no place for the control socket"))?;
+    Ok(Server::start(dir, served)?)
+}
+
+fn stuck(error: MountError) -> Stuck {
+    match error {
+        MountError::Busy(..) => Stuck::Busy(error.to_string()),
+        other => Stuck::Failed(other.to_string()),
+    }
+}
+
+/// Asks the mount for its root through the kernel.
+async fn answers(at: &Path) -> anyhow::Result<()> {
+    let path = at.to_owned();
+    let asked = tokio::task::spawn_blocking(move || std::fs::metadata(path));
+    match tokio::time::timeout(FIRST_ANSWER, asked).await {
+        Ok(answer) => {
+            answer??;
+            Ok(())
+        }
+        Err(_) => Err(Exit::Mountpoint.because("the mount does not answer")),
+    }
+}
+
+/// Tells systemd, if it asked to be told (`Type=notify`).
+fn notify_systemd(what: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str());
+    let address = match bytes.strip_prefix(b"@") {
+        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
+        None => SocketAddr::from_pathname(&name),
+    };
+    let sent = address.and_then(|to| UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &to));
+    if let Err(e) = sent {
+        tracing::debug!(error = %e, "notifying systemd");
+    }
+}

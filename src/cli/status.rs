@@ -1,0 +1,172 @@
+//! `inxtfs status`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::context::{Context, block_on};
+use super::exit::Exit;
+use super::term::{bytes, changes};
+use crate::control::client::Found;
+use crate::control::wire::Identity;
+use crate::fs::{ItemState, QueueItem, SessionState, Status};
+
+/// Items shown of a queue; `--json` has up to a hundred.
+const SHOWN: usize = 12;
+
+/// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which mount; all of them if left out.
+    mountpoint: Option<PathBuf>,
+    /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    mounts: Vec<Mount<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mount<'a> {
+    mount: &'a Identity,
+    status: &'a Status,
+}
+
+/// Runs it.
+pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
+    let client = ctx.control()?;
+    let found = block_on(async {
+        match &args.mountpoint {
+            Some(path) => Ok(vec![client.status(path).await]),
+            None => Ok(client.all().await),
+        }
+    })?;
+    let mut mounts = Vec::new();
+    let mut failed = None;
+    for one in found {
+        match one {
+            Ok(mount) => mounts.push(mount),
+            Err(e) => failed = Some(e),
+        }
+    }
+    if args.json {
+        let answer =
+            Answer { mounts: mounts.iter().map(|f| Mount { mount: &f.mount, status: &f.status }).collect() };
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        mounts.iter().for_each(print);
+        if mounts.is_empty() && failed.is_none() {
+            println!("No mount is running.");
+        }
+    }
+    match failed {
+        Some(e) => Err(e.into()),
+        None => Ok(Exit::Ok),
+    }
+}
+
+fn print(found: &Found) {
+    let Found { mount, status } = found;
+    let bold = |text: &str| {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        if colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let read_only = if mount.read_only { ", read-only" } else { "" };
+    println!("{}  ({}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
+    println!("  session  {}", session(&status.session));
+    if let Some(warning) = &status.warning {
+        println!("  warning  {}", plain(warning));
+    }
+    println!("  queue    {}", queue(status));
+    for item in status.queue.iter().take(SHOWN) {
+        println!("           {}", line(item));
+    }
+    let hidden = status.totals.items.saturating_sub(status.queue.len().min(SHOWN) as u64);
+    if hidden > 0 {
+        println!("           and {hidden} more");
+    }
+    println!("  cache    {} of {}", bytes(status.cache_used), bytes(status.cache_size));
+    println!("  staged   {}", bytes(status.staged));
+    if let (Some(used), Some(total)) = (status.quota_used, status.quota_total) {
+        println!("  quota    {} of {}", bytes(used), bytes(total));
+    }
+    let known = if status.hydrated { "" } else { ", still listing" };
+    println!("  tree     {} known{known}", status.nodes);
+}
+
+fn session(state: &SessionState) -> String {
+    match state {
+        SessionState::Online => "online".to_owned(),
+        SessionState::Offline { why, .. } => format!("offline: {why}; goes on by itself"),
+        SessionState::LoggedOut { why } => logged_out(why),
+    }
+}
+
+/// The cause and the next step; some causes bring their own.
+pub fn logged_out(why: &str) -> String {
+    let step = if why.contains("inxtfs") || why.contains("plan") { "" } else { "; run `inxtfs login`" };
+    format!("logged out: {}{step}", plain(why))
+}
+
+fn queue(status: &Status) -> String {
+    let t = status.totals;
+    if t.items == 0 {
+        return "empty: everything is on the server".to_owned();
+    }
+    let mut text = format!("{} ({}), {} being sent", changes(t.items), bytes(t.bytes), t.sending);
+    if t.blocked > 0 {
+        text.push_str(&format!(", {} blocked", t.blocked));
+    }
+    text
+}
+
+fn line(item: &QueueItem) -> String {
+    let state = match item.state {
+        ItemState::Waiting => "waiting".to_owned(),
+        ItemState::Sending if item.size > 0 => format!("{} of {}", bytes(item.sent), bytes(item.size)),
+        ItemState::Sending => "being sent".to_owned(),
+        ItemState::Retrying => format!("tried {} times", item.tries),
+        ItemState::Blocked => "blocked".to_owned(),
+    };
+    let why = item.error.as_ref().map(|e| format!(": {}", plain(e))).unwrap_or_default();
+    format!("{} {} ({state}{why})", item.what, plain(&item.path))
+}
+
+/// Names come from anywhere: what a terminal would obey is shown as a question mark.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// The blocked items and what would help, on standard error.
+pub fn print_blocked(status: &Status) {
+    for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked) {
+        eprintln!("  {}", line(item));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_state_and_reason_and_cannot_drive_the_terminal() {
+        let mut item = QueueItem {
+            ino: 7,
+            path: "/a\x1b[2Jb".to_owned(),
+            what: "upload".to_owned(),
+            state: ItemState::Sending,
+            size: 2048,
+            sent: 1024,
+            tries: 0,
+            error: None,
+        };
+        assert_eq!(line(&item), "upload /a?[2Jb (1.0 KiB of 2.0 KiB)");
+        item.state = ItemState::Blocked;
+        item.error = Some("the account's storage is full".to_owned());
+        assert_eq!(line(&item), "upload /a?[2Jb (blocked: the account's storage is full)");
+    }
+}

@@ -1,0 +1,189 @@
+//! A command's end of the control socket.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::wire::{self, Envelope, Identity, Reply, Request};
+use super::{Error, place};
+use crate::fs::Status;
+
+/// How long a mount may take for any one line.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long its process may take to close its local state after an unmount.
+const CLOSING: Duration = Duration::from_secs(60);
+
+/// Finds mounts.
+#[derive(Clone, Debug)]
+pub struct Client {
+    dirs: Vec<PathBuf>,
+}
+
+/// A mount that was found, and what it said.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Who.
+    pub mount: Identity,
+    /// What.
+    pub status: Box<Status>,
+}
+
+struct Connection {
+    from: BufReader<OwnedReadHalf>,
+    // Closing our half would tell the mount that nobody waits.
+    _to: OwnedWriteHalf,
+}
+
+impl Client {
+    /// Looks into these directories ([`place::directories`]).
+    #[must_use]
+    pub fn new(dirs: Vec<PathBuf>) -> Self {
+        Client { dirs }
+    }
+
+    /// Who serves this mountpoint.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody does.
+    pub async fn ping(&self, mountpoint: &Path) -> Result<Identity, Error> {
+        match self.ask(mountpoint, Request::Ping).await?.next(PATIENCE).await? {
+            Reply::Pong(identity) => Ok(identity),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Everything one mount knows.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn status(&self, mountpoint: &Path) -> Result<Found, Error> {
+        status(self.ask(mountpoint, Request::Status).await?).await
+    }
+
+    /// All running mounts of this user; the sockets of dead ones are removed on the way.
+    pub async fn all(&self) -> Vec<Result<Found, Error>> {
+        let mut found = Vec::new();
+        for path in place::sockets(&self.dirs) {
+            match connect(&path, Request::Status).await {
+                Ok(Some(connection)) => found.push(status(connection).await),
+                Ok(None) => {}
+                Err(e) => found.push(Err(e)),
+            }
+        }
+        found
+    }
+
+    /// Sends everything now and waits, telling `progress`; the last status says what is left. Dropping
+    /// the future stops the waiting, not the sending.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn drain(
+        &self,
+        mountpoint: &Path,
+        progress: impl FnMut(&Status),
+    ) -> Result<Box<Status>, Error> {
+        let mut connection = self.ask(mountpoint, Request::Drain).await?;
+        connection.drained(progress).await
+    }
+
+    /// Unmounts. Without `detach` everything is sent first, and a status that is not clean means that the
+    /// mount still stands. Returns when the mount's process has closed its local state.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if files are open; the mount then stands.
+    pub async fn unmount(
+        &self,
+        mountpoint: &Path,
+        detach: bool,
+        progress: impl FnMut(&Status),
+    ) -> Result<Option<Box<Status>>, Error> {
+        let mut connection = self.ask(mountpoint, Request::Unmount { detach }).await?;
+        if !detach {
+            let status = connection.drained(progress).await?;
+            if status.totals.items > 0 {
+                return Ok(Some(status));
+            }
+        }
+        // The process may be gone before its answer was sent: the end of the connection says the same.
+        match connection.next(CLOSING).await {
+            Ok(Reply::Unmounting) => {}
+            Err(Error::Io(e)) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            other => return other.and_then(|reply| Err(unexpected(reply))),
+        }
+        match connection.next(CLOSING).await {
+            Err(Error::Io(_)) => Ok(None),
+            Err(Error::Silent) => Err(Error::Silent),
+            other => other.and_then(|reply| Err(unexpected(reply))),
+        }
+    }
+
+    async fn ask(&self, mountpoint: &Path, request: Request) -> Result<Connection, Error> {
+        let canonical = place::canonical(mountpoint);
+        let name = place::socket_name(&canonical);
+        for dir in &self.dirs {
+            if let Some(connection) = connect(&dir.join(&name), request).await? {
+                return Ok(connection);
+            }
+        }
+        Err(Error::NotRunning(canonical.display().to_string()))
+    }
+}
+
+async fn status(mut connection: Connection) -> Result<Found, Error> {
+    match connection.next(PATIENCE).await? {
+        Reply::Status { mount, status } => Ok(Found { mount, status }),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// `None` if nobody listens; a dead socket is removed.
+async fn connect(path: &Path, request: Request) -> Result<Option<Connection>, Error> {
+    let stream = match UnixStream::connect(path).await {
+        Ok(stream) => stream,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
+            let _ = std::fs::remove_file(path);
+            return Ok(None);
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let (from, mut to) = stream.into_split();
+    wire::send(&mut to, &Envelope::new(request)?).await?;
+    Ok(Some(Connection { from: BufReader::new(from), _to: to }))
+}
+
+impl Connection {
+    /// The next message. The end of the connection is [`Error::Io`].
+    async fn next(&mut self, patience: Duration) -> Result<Reply, Error> {
+        let received = tokio::time::timeout(patience, wire::receive(&mut self.from, wire::MAX_REPLY));
+        received
+            .await
+            .map_err(|_| Error::Silent)??
+            .ok_or_else(|| ErrorKind::UnexpectedEof.into())
+            .map_err(Error::Io)
+    }
+
+    async fn drained(&mut self, mut progress: impl FnMut(&Status)) -> Result<Box<Status>, Error> {
+        loop {
+            match self.next(PATIENCE).await? {
+                Reply::Progress { status } => progress(&status),
+                Reply::Done { status } => return Ok(status),
+                other => return Err(unexpected(other)),
+            }
+        }
+    }
+}
+
+fn unexpected(reply: Reply) -> Error {
+    match reply {
+        Reply::Busy { why } => Error::Busy(why),
+        Reply::Version { v } => Error::Version { theirs: v },
+        Reply::Refused { why } => Error::Refused(why),
+        other => Error::Protocol(format!("{other:?}").chars().take(200).collect()),
+    }
+}

@@ -1,0 +1,214 @@
+//! The mount's end of the control socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncWrite, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::wire::{self, Envelope, Identity, Reply, Request};
+use super::{Error, place};
+use crate::fs::{Fs, Status};
+
+/// Connections served at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 32;
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two lines of progress. Well below the client's patience: they are the sign of life.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Why an unmount did not happen.
+#[derive(Debug)]
+pub enum Stuck {
+    /// Files are open below the mountpoint.
+    Busy(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// A mount as its socket sees it.
+pub struct Served {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it knows.
+    pub status: Box<dyn Fn() -> Status + Send + Sync>,
+    /// Sends everything; dropping the future only stops the waiting.
+    pub drain: Box<dyn Fn() -> BoxFuture<'static, Status> + Send + Sync>,
+    /// Takes the mount away and lets the process end.
+    pub unmount: Box<dyn Fn() -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync>,
+}
+
+impl Served {
+    /// Over a running filesystem.
+    pub fn new(
+        identity: Identity,
+        fs: Arc<Fs>,
+        unmount: impl Fn() -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync + 'static,
+    ) -> Self {
+        let drained = Arc::clone(&fs);
+        Served {
+            identity,
+            status: Box::new(move || fs.status()),
+            drain: Box::new(move || {
+                let fs = Arc::clone(&drained);
+                Box::pin(async move {
+                    // Who asks may have made room: what was refused is tried again, once.
+                    if let Err(e) = fs.retry_blocked() {
+                        tracing::warn!(error = %e, "what was blocked could not be tried again");
+                    }
+                    fs.drain().await
+                })
+            }),
+            unmount: Box::new(unmount),
+        }
+    }
+}
+
+/// A listening socket. Dropping it removes the file; open connections live on until the runtime ends.
+pub struct Server {
+    path: PathBuf,
+    accepting: AbortHandle,
+}
+
+impl Server {
+    /// Listens in `dir` for the mount that `served` describes. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a live process listens there already.
+    pub fn start(dir: &Path, served: Served) -> Result<Server, Error> {
+        place::prepare(dir)?;
+        let path = dir.join(place::socket_name(Path::new(&served.identity.mountpoint)));
+        let listener = bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let accepting = tokio::spawn(accept(listener, Arc::new(served))).abort_handle();
+        Ok(Server { path, accepting })
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Binds, over a dead socket if there is one. The caller owns the mountpoint by now, so no other
+/// process is about to bind the same name.
+fn bind(path: &Path) -> Result<UnixListener, Error> {
+    match UnixListener::bind(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(Error::Refused("another process serves this mountpoint".to_owned()));
+            }
+            std::fs::remove_file(path)?;
+            Ok(UnixListener::bind(path)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+async fn accept(listener: UnixListener, served: Arc<Served>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let served = Arc::clone(&served);
+                tokio::spawn(async move {
+                    if let Err(e) = serve(stream, &served).await {
+                        tracing::debug!(error = %e, "control connection");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "control socket");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// The mode of the file keeps others out already; this holds where a directory was opened by mistake.
+fn is_trusted(stream: &UnixStream) -> bool {
+    stream.peer_cred().is_ok_and(|peer| [0, rustix::process::geteuid().as_raw()].contains(&peer.uid()))
+}
+
+async fn serve(stream: UnixStream, served: &Served) -> Result<(), Error> {
+    if !is_trusted(&stream) {
+        return Err(Error::Refused("a request of another user".to_owned()));
+    }
+    let (from, mut to) = stream.into_split();
+    let mut from = BufReader::new(from);
+    let received =
+        tokio::time::timeout(PATIENCE, wire::receive::<Envelope>(&mut from, wire::MAX_REQUEST)).await;
+    let request = match received.map_err(|_| Error::Silent)? {
+        Ok(None) => return Ok(()),
+        Ok(Some(envelope)) => envelope.open(),
+        Err(e) => Err(Reply::Refused { why: e.to_string() }),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(refusal) => return wire::send(&mut to, &refusal).await,
+    };
+    // A client has nothing more to say: bytes or the end both mean that it no longer waits.
+    tokio::select! {
+        done = answer(request, served, &mut to) => done,
+        _ = wire::receive::<Envelope>(&mut from, wire::MAX_REQUEST) => Ok(()),
+    }
+}
+
+async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), Error> {
+    match request {
+        Request::Ping => wire::send(to, &Reply::Pong(served.identity.clone())).await,
+        Request::Status => {
+            let status = Box::new((served.status)());
+            wire::send(to, &Reply::Status { mount: served.identity.clone(), status }).await
+        }
+        Request::Drain => {
+            let status = drain(served, to).await?;
+            wire::send(to, &Reply::Done { status }).await
+        }
+        Request::Unmount { detach } => {
+            if !detach {
+                let status = drain(served, to).await?;
+                let left = status.totals.items > 0;
+                wire::send(to, &Reply::Done { status }).await?;
+                if left {
+                    return Ok(());
+                }
+            }
+            // Told before it begins: once the mount is gone, this process may end at any moment.
+            wire::send(to, &Reply::Unmounting).await?;
+            match (served.unmount)().await {
+                // The client waits for the end of the connection, which the end of the process brings.
+                Ok(()) => std::future::pending().await,
+                Err(Stuck::Busy(why)) => wire::send(to, &Reply::Busy { why }).await,
+                Err(Stuck::Failed(why)) => wire::send(to, &Reply::Refused { why }).await,
+            }
+        }
+    }
+}
+
+async fn drain(served: &Served, to: &mut (impl AsyncWrite + Unpin)) -> Result<Box<Status>, Error> {
+    let mut draining = (served.drain)();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            biased;
+            status = &mut draining => return Ok(Box::new(status)),
+            _ = tick.tick() => wire::send(to, &Reply::Progress { status: Box::new((served.status)()) }).await?,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The language of the control socket: one line of JSON a message.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::Error;
+use crate::fs::Status;
+
+/// The version both sides must share.
+pub const VERSION: u32 = 1;
+
+/// The longest request.
+pub const MAX_REQUEST: usize = 4 << 10;
+
+/// The longest reply: a status with a hundred items of the longest paths, and room.
+pub const MAX_REPLY: usize = 4 << 20;
+
+/// A request with the version of its language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the sender.
+    pub v: u32,
+    /// What is asked; kept raw, so that an unknown request of another version is told from nonsense.
+    #[serde(flatten)]
+    pub body: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase")]
+pub enum Request {
+    /// Who are you?
+    Ping,
+    /// Everything you know.
+    Status,
+    /// Send everything now; [`Reply::Progress`] until [`Reply::Done`].
+    Drain,
+    /// Unmount and end: with `detach` at once, keeping the queue; else after a drain that leaves nothing.
+    Unmount {
+        /// Do not wait.
+        detach: bool,
+    },
+}
+
+/// Who a mount is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// [`VERSION`] of the mount.
+    pub v: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Where it is mounted, canonical.
+    pub mountpoint: String,
+    /// The program's version.
+    pub program: String,
+    /// Whether it refuses changes.
+    pub read_only: bool,
+}
+
+/// What a mount answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "lowercase")]
+pub enum Reply {
+    /// To [`Request::Ping`].
+    Pong(Identity),
+    /// To [`Request::Status`].
+    Status {
+        /// Who.
+        mount: Identity,
+        /// What.
+        status: Box<Status>,
+    },
+    /// A drain goes on.
+    Progress {
+        /// How far.
+        status: Box<Status>,
+    },
+    /// A drain has ended: nothing is left, or what is left needs a person.
+    Done {
+        /// What is left.
+        status: Box<Status>,
+    },
+    /// The unmount succeeded. The connection ends when local state is closed.
+    Unmounting,
+    /// Files are open below the mountpoint; it stays mounted.
+    Busy {
+        /// For people.
+        why: String,
+    },
+    /// Another version of the language.
+    Version {
+        /// The mount's.
+        v: u32,
+    },
+    /// Not understood, or not possible.
+    Refused {
+        /// For people.
+        why: String,
+    },
+}
+
+impl Envelope {
+    /// Wraps a request in this version.
+    ///
+    /// # Errors
+    /// Never for the requests there are.
+    pub fn new(request: Request) -> Result<Self, Error> {
+        match serde_json::to_value(request).map_err(|e| Error::Protocol(e.to_string()))? {
+            serde_json::Value::Object(body) => Ok(Envelope { v: VERSION, body }),
+            other => Err(Error::Protocol(format!("a request is an object, not {other}"))),
+        }
+    }
+
+    /// The request, if its version is ours and it is known.
+    ///
+    /// # Errors
+    /// The reply to send instead.
+    pub fn open(self) -> Result<Request, Reply> {
+        if self.v != VERSION {
+            return Err(Reply::Version { v: VERSION });
+        }
+        serde_json::from_value(serde_json::Value::Object(self.body))
+            .map_err(|e| Reply::Refused { why: format!("unknown request: {e}") })
+    }
+}
+
+/// Reads one message; `None` at the end of the connection.
+///
+/// # Errors
+/// [`Error::Protocol`] for a line over `max` bytes (nothing beyond it is read), one without an end, or nonsense.
+pub async fn receive<T: DeserializeOwned>(
+    from: &mut (impl AsyncBufRead + Unpin),
+    max: usize,
+) -> Result<Option<T>, Error> {
+    let mut line = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    from.take(limit).read_until(b'\n', &mut line).await?;
+    match line.last() {
+        None => Ok(None),
+        Some(b'\n') => serde_json::from_slice(&line)
+            .map(Some)
+            .map_err(|e| Error::Protocol(format!("not a message: {e}"))),
+        Some(_) if line.len() > max => Err(Error::Protocol(format!("a line is longer than {max} bytes"))),
+        Some(_) => Err(Error::Protocol("the connection ended within a line".to_owned())),
+    }
+}
+
+/// Writes one message.
+///
+/// # Errors
+/// Those of the socket.
+pub async fn send<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &T) -> Result<(), Error> {
+    let mut line = serde_json::to_vec(message).map_err(|e| Error::Protocol(e.to_string()))?;
+    line.push(b'\n');
+    to.write_all(&line).await?;
+    to.flush().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(bytes: &[u8], max: usize) -> Result<Option<Envelope>, Error> {
+        receive(&mut tokio::io::BufReader::new(bytes), max).await
+    }
+
+    #[tokio::test]
+    async fn requests_survive_the_line() {
+        for request in [Request::Ping, Request::Status, Request::Drain, Request::Unmount { detach: true }] {
+            let mut line = Vec::new();
+            send(&mut line, &Envelope::new(request).unwrap()).await.unwrap();
+            let back = read(&line, MAX_REQUEST).await.unwrap().unwrap().open().unwrap();
+            assert_eq!(back, request);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_version_is_told_apart_from_nonsense() {
+        let newer = read(b"{\"v\":99,\"ask\":\"teleport\"}\n", 100).await.unwrap().unwrap();
+        assert!(matches!(newer.open(), Err(Reply::Version { v: VERSION })));
+        let unknown = read(b"{\"v\":1,\"ask\":\"teleport\"}\n", 100).await.unwrap().unwrap();
+        assert!(matches!(unknown.open(), Err(Reply::Refused { .. })));
+        assert!(matches!(read(b"hello\n", 100).await, Err(Error::Protocol(_))));
+    }
+
+    #[tokio::test]
+    async fn lines_are_bounded_and_whole() {
+        assert!(read(b"", 10).await.unwrap().is_none());
+        assert!(matches!(read(b"{\"v\":1", 100).await, Err(Error::Protocol(why)) if why.contains("ended")));
+        let long = vec![b' '; 1000];
+        assert!(matches!(read(&long, 100).await, Err(Error::Protocol(why)) if why.contains("longer")));
+    }
+}

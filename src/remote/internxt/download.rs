@@ -1,0 +1,195 @@
+//! Reading: ranged, resumed where it broke, decrypted on the way, verified where it is whole.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::time::sleep;
+
+use super::Core;
+use super::errors::of_read;
+use super::objects::Object;
+use crate::api::{self, Download, Retry, Verdict};
+use crate::crypto::{Cipher, ContentHasher, content};
+use crate::remote::session::Failure;
+use crate::remote::{Body, ByteStream, Error, Result};
+use crate::types::Version;
+
+/// Plaintext read at a time when a body is hashed.
+pub(super) const PIECE: u64 = 1 << 20;
+
+struct Reader {
+    core: Arc<Core>,
+    of: Version,
+    object: Arc<Object>,
+    at: u64,
+    end: u64,
+    cipher: Cipher,
+    /// Of the ciphertext so far, if the whole of it will come by.
+    hasher: Option<ContentHasher>,
+    body: Option<Download>,
+    retry: Retry,
+    renewed: bool,
+}
+
+pub(super) async fn read(core: &Arc<Core>, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
+    let range = range.start..range.end.min(size);
+    if range.start >= range.end {
+        return Ok(Box::pin(stream::empty()));
+    }
+    let object = core.object(of, None).await?;
+    check_size(&object, size)?;
+    let mut reader = Reader {
+        at: range.start,
+        end: range.end,
+        cipher: Cipher::at(&object.key, range.start),
+        hasher: (range.start == 0 && range.end == size).then(ContentHasher::default),
+        body: None,
+        retry: Retry::new(core.session.http().tuning()),
+        renewed: false,
+        core: core.clone(),
+        of: of.clone(),
+        object,
+    };
+    // What is wrong from the start is told at once.
+    reader.open().await?;
+    Ok(Box::pin(stream::try_unfold(reader, |mut reader| async move {
+        Ok(reader.next().await?.map(|bytes| (bytes, reader)))
+    })))
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if self.at == self.end {
+                self.body = None;
+                return self.finish().map(|()| None);
+            }
+            let body = match &mut self.body {
+                Some(body) => body,
+                None => self.open().await?,
+            };
+            match body.chunk().await {
+                Ok(Some(bytes)) => return Ok(Some(self.decrypt(bytes))),
+                Ok(None) => self.body = None,
+                Err(e) => {
+                    self.body = None;
+                    self.wait_or_fail(e).await?;
+                }
+            }
+        }
+    }
+
+    fn decrypt(&mut self, bytes: Bytes) -> Bytes {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes);
+        }
+        self.at += bytes.len() as u64;
+        // Progress: whatever happens next is counted afresh.
+        self.retry = Retry::new(self.core.session.http().tuning());
+        self.renewed = false;
+        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        self.cipher.apply(&mut bytes);
+        bytes.freeze()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match self.hasher.take() {
+            Some(hasher) => check(&self.object, &hasher.finish()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for what is still missing.
+    async fn open(&mut self) -> Result<&mut Download> {
+        loop {
+            match self.core.storage.get(&self.object.url, self.at..self.end, self.object.size).await {
+                Ok(body) => return Ok(self.body.insert(body)),
+                Err(e) => match e.status() {
+                    Some(404) => return Err(Error::NotFound),
+                    Some(416) => {
+                        return Err(Error::Corrupt(
+                            "the stored object is shorter than it should be".to_owned(),
+                        ));
+                    }
+                    Some(400 | 403) if !self.renewed => self.renew().await?,
+                    Some(400 | 403) => {
+                        return Err(Error::Offline(format!("the object store refuses a fresh link: {e}")));
+                    }
+                    _ => self.wait_or_fail(e).await?,
+                },
+            }
+        }
+    }
+
+    /// A new link in place of one that ran out.
+    async fn renew(&mut self) -> Result<()> {
+        self.renewed = true;
+        let fresh = self.core.object(&self.of, Some(&self.object)).await?;
+        if fresh.size != self.object.size || fresh.hash != self.object.hash {
+            return Err(Error::Corrupt("the object changed, which objects never do".to_owned()));
+        }
+        self.object = fresh;
+        Ok(())
+    }
+
+    async fn wait_or_fail(&mut self, e: api::Error) -> Result<()> {
+        match self.retry.after(&e, true) {
+            Verdict::GiveUp => Err(of_read(Failure::Wire(e))),
+            Verdict::Wait(wait) => {
+                sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn check_size(object: &Object, size: u64) -> Result<()> {
+    if object.size == size {
+        return Ok(());
+    }
+    Err(Error::Corrupt(format!("the stored object has {} bytes, its file {size}", object.size)))
+}
+
+/// The hash of the ciphertext against what the service holds, and that against what the uploader said.
+fn check(object: &Object, hash: &[u8; 20]) -> Result<()> {
+    if *hash != object.hash {
+        return Err(Error::Corrupt("its hash is not that of the upload".to_owned()));
+    }
+    match &object.code {
+        Some(code) if !content::same_code(&content::hmac(&object.key, hash), code) => Err(Error::Corrupt(
+            "its code is not the uploader's: changed on the server, or another key".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Compares a version with plaintext at hand, without fetching it.
+pub(super) async fn verify(core: &Arc<Core>, of: &Version, body: Body) -> Result<()> {
+    let object = core.object(of, None).await?;
+    check_size(&object, body.size)?;
+    let mut cipher = Cipher::at(&object.key, 0);
+    let mut hasher = ContentHasher::default();
+    let mut at = 0;
+    while at < body.size {
+        let end = (at + PIECE).min(body.size);
+        let piece = read_exactly(&body, at..end).await?;
+        let mut piece = piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        cipher.apply(&mut piece);
+        hasher.update(&piece);
+        at = end;
+    }
+    check(&object, &hasher.finish())
+}
+
+/// A piece of a body; one of another length would shift all that follows.
+pub(super) async fn read_exactly(body: &Body, range: Range<u64>) -> std::io::Result<Bytes> {
+    let want = range.end - range.start;
+    let piece = (body.read)(range).await?;
+    if piece.len() as u64 == want {
+        return Ok(piece);
+    }
+    let text = format!("the local content gave {} bytes in place of {want}", piece.len());
+    Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text))
+}

@@ -1,0 +1,199 @@
+//! Looking: listings, feeds, single rows, names.
+
+use std::collections::HashSet;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::try_join;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Core;
+use super::errors::{answer, of_read};
+use super::rows;
+use crate::api::drive::{self, FEED_PAGE, FeedQuery, FileRow, FolderRow, LIST_PAGE};
+use crate::api::{Drive, Request};
+use crate::names::RemoteName;
+use crate::remote::{Cursor, Error, Page, Result, Row, Scope, Status};
+use crate::types::{Kind, NodeId, Timestamp};
+
+/// Pages of one listing that are asked for at once, after a first full one.
+const AHEAD: u64 = 3;
+
+impl Core {
+    pub(super) async fn list(&self, folder: &NodeId) -> Result<Vec<Row>> {
+        let id = folder.as_str();
+        // The service lists unknown and trashed folders all the same: only the row tells.
+        let (row, folders, files) = try_join!(
+            self.stat(Kind::Folder, folder),
+            self.pages(move |offset| drive::folders_in(id, offset), |page| page.folders, rows::folder),
+            self.pages(move |offset| drive::files_in(id, offset), |page| page.files, rows::file),
+        )?;
+        if row.status != Status::Exists {
+            return Err(Error::NotFound);
+        }
+        let mut seen = HashSet::new();
+        let mut all: Vec<Row> = folders.into_iter().chain(files).collect();
+        all.retain(|row| row.status == Status::Exists && seen.insert(row.id.clone()));
+        Ok(all)
+    }
+
+    /// All pages of one kind: one, and if that is full the next ones a few at a time.
+    async fn pages<P, R>(
+        &self,
+        ask: impl Fn(u64) -> Request<Drive, P>,
+        take: fn(P) -> Vec<R>,
+        translate: fn(R) -> Row,
+    ) -> Result<Vec<Row>> {
+        let mut all = Vec::new();
+        let (mut offset, mut at_once) = (0, 1);
+        loop {
+            let asked: Vec<_> = (0..at_once).map(|i| ask(offset + i * LIST_PAGE)).collect();
+            let got: Vec<Vec<R>> = stream::iter(asked)
+                .map(|request| async move { self.session.drive(&request).await.map(take) })
+                .buffered(usize::try_from(AHEAD).unwrap_or(1))
+                .try_collect()
+                .await
+                .map_err(of_read)?;
+            let end = got.iter().any(|page| (page.len() as u64) < LIST_PAGE);
+            all.extend(got.into_iter().flatten().map(translate));
+            if end {
+                return Ok(all);
+            }
+            offset += at_once * LIST_PAGE;
+            at_once = AHEAD;
+        }
+    }
+
+    pub(super) async fn changes(&self, kind: Kind, scope: Scope, from: Cursor) -> Result<Page> {
+        let query = FeedQuery {
+            live_only: scope == Scope::Live,
+            after: from.after.map(Timestamp::as_millis),
+            offset: from.skip,
+            limit: FEED_PAGE,
+            descending: false,
+        };
+        let (rows, asked) = self.feed(kind, query).await?;
+        let full = asked >= FEED_PAGE;
+        let next = full.then(|| following(from, rows.last().map(|row| row.updated), asked));
+        Ok(Page { rows, next })
+    }
+
+    pub(super) async fn newest(&self, kind: Kind) -> Result<Option<(NodeId, Timestamp)>> {
+        let query = FeedQuery { live_only: false, after: None, offset: 0, limit: 1, descending: true };
+        let (rows, _) = self.feed(kind, query).await?;
+        Ok(rows.into_iter().next().map(|row| (row.id, row.updated)))
+    }
+
+    /// A page of a feed, and how many rows it had before odd ones were left out.
+    async fn feed(&self, kind: Kind, query: FeedQuery) -> Result<(Vec<Row>, u64)> {
+        let request = match kind {
+            Kind::File => drive::file_feed(query),
+            Kind::Folder => drive::folder_feed(query),
+        };
+        let values = self.session.drive(&request).await.map_err(of_read)?;
+        let asked = values.len() as u64;
+        let rows = values.into_iter().filter_map(|value| match kind {
+            Kind::File => read::<FileRow>(value).map(rows::file),
+            Kind::Folder => read::<FolderRow>(value).map(rows::folder),
+        });
+        Ok((rows.collect(), asked))
+    }
+
+    pub(super) async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
+        let found = match kind {
+            Kind::File => self.session.drive(&drive::file_meta(id.as_str())).await.map(rows::file),
+            Kind::Folder => self.session.drive(&drive::folder_meta(id.as_str())).await.map(rows::folder),
+        };
+        match found {
+            // What is no uuid names nothing.
+            Err(failure) if answer(&failure).0 == 400 => Err(Error::NotFound),
+            Err(failure) => Err(of_read(failure)),
+            Ok(row) if kind == Kind::Folder && row.status == Status::Deleted => Err(Error::NotFound),
+            Ok(row) if row.id != *id => {
+                Err(Error::Protocol("the service answered with another row".to_owned()))
+            }
+            Ok(row) => Ok(row),
+        }
+    }
+
+    pub(super) async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+        if display.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (files, folders) =
+            try_join!(self.find_files(folder, display), self.find_folders(folder, display))?;
+        let mut seen = HashSet::new();
+        let mut all: Vec<Row> = folders.into_iter().chain(files).collect();
+        // A question without an extension matches every extension: only the exact name counts.
+        all.retain(|row| {
+            row.status == Status::Exists && row.name.display() == display && seen.insert(row.id.clone())
+        });
+        Ok(all)
+    }
+
+    async fn find_files(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+        let splits = RemoteName::all_splits(display);
+        let mut found = Vec::new();
+        for batch in splits.chunks(drive::EXISTENCE_BATCH) {
+            let names: Vec<_> = batch.iter().map(|n| (n.stem.as_str(), n.ext.as_deref())).collect();
+            let mut asked = self.session.drive(&drive::files_existing(folder.as_str(), &names)).await;
+            if asked.as_ref().is_err_and(|f| answer(f).0 == 400)
+                && names.iter().any(|(stem, _)| stem.is_empty())
+            {
+                // The name without a stem (`.x` as extension only) may be what it refuses.
+                let rest: Vec<_> = names.into_iter().filter(|(stem, _)| !stem.is_empty()).collect();
+                asked = self.session.drive(&drive::files_existing(folder.as_str(), &rest)).await;
+            }
+            found.extend(asked.map_err(of_read)?.files.into_iter().map(rows::file));
+        }
+        Ok(found)
+    }
+
+    async fn find_folders(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+        let asked = self.session.drive(&drive::folders_existing(folder.as_str(), &[display])).await;
+        match asked {
+            Err(failure) if answer(&failure).0 == 400 => Err(Error::NotFound),
+            Err(failure) => Err(of_read(failure)),
+            Ok(existing) => Ok(existing.folders.into_iter().map(rows::folder).collect()),
+        }
+    }
+}
+
+fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
+    let row = serde_json::from_value(value);
+    if row.is_err() {
+        tracing::warn!("a row of the change feed makes no sense and is passed over");
+    }
+    row.ok()
+}
+
+/// Where a feed goes on behind a full page: just before its last instant, since rows of one instant may
+/// be on both sides of the cut. A stretch of equal instants as long as a page would then never
+/// end; it is crossed by counting rows, a tenth of them twice because rows that change meanwhile
+/// leave the stretch.
+fn following(from: Cursor, last: Option<Timestamp>, rows: u64) -> Cursor {
+    let keyset = last.map(|last| Timestamp::from_millis(last.as_millis() - 1));
+    match keyset {
+        Some(ahead) if from.after.is_none_or(|after| after < ahead) => Cursor::since(ahead),
+        _ => Cursor { after: from.after, skip: from.skip + (rows - rows / 10).max(1) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feeds_always_go_ahead() {
+        let at = Timestamp::from_millis;
+        assert_eq!(following(Cursor::default(), Some(at(500)), 1000), Cursor::since(at(499)));
+        let from = Cursor::since(at(499));
+        assert_eq!(following(from, Some(at(800)), 1000), Cursor::since(at(799)));
+        // The whole page is of the instant 500: the trap.
+        let stuck = following(from, Some(at(500)), 1000);
+        assert_eq!(stuck, Cursor { after: Some(at(499)), skip: 900 });
+        assert_eq!(following(stuck, Some(at(500)), 1000).skip, 1800);
+        assert_eq!(following(stuck, Some(at(900)), 1000), Cursor::since(at(899)));
+        assert_eq!(following(stuck, None, 1000).skip, 1800);
+    }
+}

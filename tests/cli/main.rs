@@ -1,0 +1,10 @@
+//! The program as people use it: the real binary, real mounts, real tools, and the emulator for the service.
+#![allow(missing_docs)]
+
+mod flow;
+mod points;
+mod refused;
+mod secrets;
+mod session;
+mod trouble;
+mod world;
