@@ -275,7 +275,9 @@ impl Engine {
     pub fn paths(&self) -> BTreeMap<String, Kind> {
         let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
         while let Some(folder) = todo.pop() {
-            for entry in self.entries(&folder).unwrap() {
+            // A folder may go while this is looking.
+            let Ok(entries) = self.entries(&folder) else { continue };
+            for entry in entries {
                 let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
                 if entry.attr.kind == Kind::Folder {
                     todo.push(path.clone());
