@@ -30,6 +30,9 @@ const WHOLE_MAX: u64 = 1 << 20;
 /// longer than a reader should wait.
 const VERIFY_MAX: u64 = 256 << 20;
 
+/// Bytes of a run that wait for its end.
+const HELD: usize = 64 * 1024;
+
 /// Where a run stands.
 #[derive(Clone, Default)]
 struct Progress {
@@ -164,6 +167,9 @@ impl Fs {
         size: u64,
         range: Range<u64>,
     ) -> Result<Bytes> {
+        if self.fetcher.corrupt.lock().contains(version) {
+            return Err(Error::Io("the content does not match its hash".to_owned()));
+        }
         let mut stream = self.health.note(self.remote.read(version, size, range.clone()).await)?;
         let mut all = BytesMut::new();
         while let Some(chunk) = stream.next().await {
@@ -291,7 +297,7 @@ async fn stream_into(
     while let Some(chunk) = stream.next().await {
         pending.extend_from_slice(&fs.health.note(chunk)?);
         // The last block waits: it may be the one that makes the version whole, to be verified first.
-        let ready = if whole { 0 } else { whole_blocks(pending.len().saturating_sub(BLOCK as usize), at) };
+        let ready = if whole { 0 } else { whole_blocks(pending.len().saturating_sub(HELD), at) };
         if ready > 0 {
             fill(content, at, &pending.split_to(ready));
             at += ready as u64;

@@ -1,5 +1,5 @@
 //! The program as people use it: the real binary, real mounts, real tools, and the emulator for the service.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod flow;
 mod points;

@@ -211,6 +211,7 @@ pub fn try_sh(script: &str, args: &[&Path]) -> Output {
 }
 
 /// The errno of a failure.
+#[track_caller]
 pub fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
