@@ -7,12 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::invalidate::Note;
 use super::{Error, Fs, Result};
 use crate::block::BLOCK;
 use crate::remote::{self, Body};
@@ -32,6 +34,9 @@ const VERIFY_MAX: u64 = 256 << 20;
 
 /// Bytes of a run that wait for its end.
 const HELD: usize = 64 * 1024;
+
+/// Looks at a download whose blocks are still being put into the cache.
+const VERIFY_LOOKS: u32 = 10;
 
 /// Where a run stands.
 #[derive(Clone, Default)]
@@ -243,6 +248,10 @@ impl Fs {
         if let Err(e) = self.db().write(|tx| self.blocks().forget(tx, content.id())) {
             tracing::warn!(error = %e, "could not drop a damaged content from the cache");
         }
+        // What the kernel was given before goes, too.
+        let shown = self.files.showing(version);
+        shown.iter().for_each(|ino| self.files.drop_pages(*ino));
+        self.invalidate.tell(shown.into_iter().map(Note::Data).collect(), |ino| self.outward(ino));
     }
 }
 
@@ -281,13 +290,14 @@ fn completes(content: &Content, range: &Range<u64>) -> bool {
     *range != whole && content.missing(whole).is_ok_and(|m| m.is_empty())
 }
 
+/// Says whether what the run completed was verified.
 async fn stream_into(
     fs: &Arc<Fs>,
     content: &Arc<Content>,
     version: &Version,
     range: &Range<u64>,
     progress: &watch::Sender<Progress>,
-) -> remote::Result<()> {
+) -> remote::Result<bool> {
     let size = content.size();
     // Verified as a whole at its end: nothing of it counts before.
     let whole = *range == (0..size);
@@ -326,7 +336,7 @@ async fn stream_into(
         fill(content, at, &pending);
     }
     progress.send_modify(|p| p.upto = range.end);
-    Ok(())
+    Ok(whole || last)
 }
 
 /// How many of `len` bytes from `at` make whole blocks.
@@ -344,20 +354,25 @@ fn fill(content: &Content, at: u64, data: &[u8]) {
     }
 }
 
-/// A body whose bytes from `at` on are not in the cache yet.
-fn with_tail(body: Body, at: u64, tail: Bytes) -> Body {
+/// A body of which the bytes `held`, from `at` on, are not in the cache yet.
+fn holding(body: Body, at: u64, held: Bytes) -> Body {
     let inner = body.read.clone();
+    let end = at + held.len() as u64;
     let read = move |range: Range<u64>| {
         let before = range.start.min(at)..range.end.min(at);
-        let within = |n: u64| usize::try_from(n.saturating_sub(at)).unwrap_or(usize::MAX).min(tail.len());
-        let after = tail.slice(within(range.start)..within(range.end));
+        let behind = range.start.max(end)..range.end.max(end);
+        let within = |n: u64| usize::try_from(n.clamp(at, end) - at).unwrap_or(usize::MAX).min(held.len());
+        let own = held.slice(within(range.start)..within(range.end));
         let inner = inner.clone();
         Box::pin(async move {
-            if before.start >= before.end {
-                return Ok(after);
+            let mut all = BytesMut::new();
+            if before.start < before.end {
+                all.extend_from_slice(&inner(before).await?);
             }
-            let mut all = BytesMut::from(inner(before).await?);
-            all.extend_from_slice(&after);
+            all.extend_from_slice(&own);
+            if behind.start < behind.end {
+                all.extend_from_slice(&inner(behind).await?);
+            }
             Ok(all.freeze())
         }) as futures_util::future::BoxFuture<_>
     };
@@ -369,23 +384,32 @@ async fn verify(
     fs: &Arc<Fs>,
     content: &Arc<Content>,
     version: &Version,
-    tail: Option<(u64, Bytes)>,
+    held: Option<(u64, Bytes)>,
 ) -> remote::Result<()> {
     let mut body = body_of(fs, content, Arc::new(|_| {}));
-    if let Some((at, bytes)) = tail {
-        body = with_tail(body, at, bytes);
+    if let Some((at, bytes)) = held {
+        body = holding(body, at, bytes);
     }
-    match fs.health.note(fs.remote.verify(version, body).await) {
-        Err(e @ remote::Error::Corrupt(_)) => {
-            fs.condemn(content, version);
-            Err(e)
+    for _ in 0..VERIFY_LOOKS {
+        match fs.health.note(fs.remote.verify(version, body.clone()).await) {
+            Err(e @ remote::Error::Corrupt(_)) => {
+                fs.condemn(content, version);
+                return Err(e);
+            }
+            // A block that another run is putting into the cache shows before it opens.
+            Err(remote::Error::Local(e)) => {
+                tracing::debug!(error = %e, "a download is looked at again");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(e) => {
+                tracing::debug!(error = %e, "a complete download could not be verified");
+                return Ok(());
+            }
+            Ok(()) => return Ok(()),
         }
-        Err(e) => {
-            tracing::debug!(error = %e, "a complete download could not be verified");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
     }
+    tracing::warn!(object = %version.object, "a complete download could not be verified: blocks of it are gone");
+    Ok(())
 }
 
 /// A content as a body to send or to hash, read from local state.
@@ -426,6 +450,27 @@ impl From<Failure> for Error {
             Failure::LoggedOut => Error::LoggedOut,
             Failure::TimedOut => Error::TimedOut,
             Failure::Io(why) => Error::Io(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A download that ends in the middle of a file was once compared with nothing behind it, and so not at all.
+    #[tokio::test]
+    async fn held_bytes_stand_in_wherever_they_are() {
+        let all: Vec<u8> = (0..100).collect();
+        // What is held is wrong in the cache, to show who was asked.
+        let mut cached = all.clone();
+        cached[30..50].fill(255);
+        for (start, end) in [(0, 100), (0, 30), (10, 40), (30, 50), (35, 45), (40, 60), (50, 100), (29, 51)] {
+            let body =
+                holding(Body::from_bytes(Bytes::from(cached.clone())), 30, Bytes::from(all[30..50].to_vec()));
+            let got = (body.read)(start..end).await.unwrap();
+            let (start, end) = (usize::try_from(start).unwrap(), usize::try_from(end).unwrap());
+            assert_eq!(got.as_ref(), &all[start..end], "{start}..{end}");
         }
     }
 }

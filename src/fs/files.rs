@@ -174,6 +174,16 @@ impl Files {
             .collect()
     }
 
+    /// Open files that show a version.
+    pub fn showing(&self, version: &Version) -> Vec<Ino> {
+        let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();
+        let shows = |f: &&Arc<File>| match f.state.lock().as_ref().map(|s| &s.source) {
+            Some(Source::Version(v, _)) => v == version,
+            _ => false,
+        };
+        files.iter().filter(shows).map(|f| f.ino).collect()
+    }
+
     /// Staged contents that open files show.
     pub fn contents(&self) -> HashSet<ContentId> {
         let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();
