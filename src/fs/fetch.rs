@@ -269,14 +269,15 @@ async fn run_to_end(
     {
         fs.condemn(&content, &version);
     }
-    let end = outcome.map_err(Failure::from);
-    let complete = end.is_ok();
-    if !complete {
+    let unverified = matches!(outcome, Ok(false));
+    let end = outcome.map(|_| ()).map_err(Failure::from);
+    if end.is_err() {
         // Whoever asks from now on begins anew.
         fs.end_run(&content, &run);
     }
     progress.send_modify(|p| p.end = Some(end));
-    if complete && content.size() > VERIFY_MAX && completes(&content, &run.range) {
+    // Too large to wait for, or one of several that ended at once: found out late, but found out.
+    if unverified && completes(&content, &run.range) {
         let _ = verify(&fs, &content, &version, None).await;
     }
     // Only now: who must not build on damaged bytes waits for the table to be empty.
