@@ -4,6 +4,9 @@
 //! recording presupposes but does not show (items made by calls that were not kept, the first of two
 //! racing calls) is made beforehand, see `stage`.
 
+// Tests fail by panicking.
+#![allow(clippy::unwrap_used)]
+
 #[path = "emulator_replay/compare.rs"]
 mod compare;
 #[path = "emulator_replay/play.rs"]

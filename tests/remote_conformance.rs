@@ -1,6 +1,9 @@
 //! One suite over every implementation of `Remote`: what the trait promises, and what the service is known to
 //! do. An implementation joins as one more line of `suite!`.
 
+// Tests fail by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 mod conformance;
 

@@ -343,7 +343,7 @@ async fn stream_into(
 /// How many of `len` bytes from `at` make whole blocks.
 fn whole_blocks(len: usize, at: u64) -> usize {
     let end = at + len as u64;
-    usize::try_from((end - end % BLOCK as u64).saturating_sub(at)).unwrap_or(0)
+    usize::try_from((end - end % BLOCK).saturating_sub(at)).unwrap_or(0)
 }
 
 /// A cache that is full or failing is no reason to fail a read.

@@ -170,7 +170,7 @@ fn eviction_takes_the_longest_unused_and_leaves_what_is_needed() {
     assert_eq!(seen(&used, 0..u64::MAX, &[]).unwrap(), bytes);
     drop((keep, used, over));
     let du = own_bytes(dir.path());
-    assert!(du < (before.cached + before.staged) as u64, "{du}");
+    assert!(du < before.cached + before.staged, "{du}");
 }
 
 /// Bytes that the content files really take.
