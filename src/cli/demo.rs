@@ -84,15 +84,27 @@ const DEMO_EMAIL: &str = "demo@inxtfs.local";
 const DEMO_PASSWORD: &str = "demo";
 
 fn invite(at: &Path) {
-    let at = at.display();
+    let (at, inxtfs) = (at.display(), own_name());
     println!("A demo drive is mounted at {at}");
     println!();
     println!("Try, in another terminal:");
     println!("  ls -l {at}");
-    println!("  cp -r /etc/default {at}/ && inxtfs status");
-    println!("  rsync -a /usr/share/doc/bash {at}/ && inxtfs flush");
+    println!("  cp -r /etc/default {at}/ && {inxtfs} status");
+    println!("  rsync -a /usr/share/doc/bash {at}/ && {inxtfs} flush");
     println!();
     println!("Ctrl-C ends the demo and leaves nothing behind.");
+}
+
+/// How this very program is called in a shell: by its name if the shell finds it, else by its path.
+fn own_name() -> String {
+    const NAME: &str = "inxtfs";
+    let Ok(own) = std::env::current_exe().and_then(fs::canonicalize) else { return NAME.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(NAME)).find(|p| p.is_file());
+    match found.and_then(|p| fs::canonicalize(p).ok()) {
+        Some(found) if found == own => NAME.to_owned(),
+        _ => own.display().to_string(),
+    }
 }
 
 /// A temporary directory that is removed at the end, but never through a mount that still stands.

@@ -182,6 +182,20 @@ impl Drop for Ending<'_> {
     }
 }
 
+/// SQLCipher refuses a key now and then, as if it were empty, while other connections of the process are being set up
+/// (seen under load); the same key is taken a moment later. Its own error quotes the statement, and so the
+/// key: it goes no further.
+fn set_key(conn: &Connection, pragma: &str) -> Result<()> {
+    for pause in [1, 5, 25, 125] {
+        if conn.execute_batch(pragma).is_ok() {
+            return Ok(());
+        }
+        tracing::debug!("the database did not take its key; again");
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+    Err(Error::Io(std::io::Error::other("the database does not take its key")))
+}
+
 fn connect(path: &Path, key: &Key) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -192,7 +206,7 @@ fn connect(path: &Path, key: &Key) -> Result<Connection> {
     let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", hex.as_str()));
     // It would write to stderr; errors come as errors.
     conn.execute_batch("PRAGMA cipher_log_level = NONE;")?;
-    conn.execute_batch(&pragma)?;
+    set_key(&conn, &pragma)?;
     conn.execute_batch(
         "PRAGMA cipher_page_size = 4096;
          PRAGMA cipher_memory_security = OFF;
