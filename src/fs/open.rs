@@ -155,6 +155,11 @@ impl Fs {
         if self.files.is_open(ino) {
             return Ok(());
         }
+        // Most nodes are not: no transaction for them.
+        let doomed = |n: &Node| !n.linked && n.remote.is_none();
+        if !self.db().read(|c| Ok(nodes::get(c, ino)?.as_ref().is_some_and(doomed)))? {
+            return Ok(());
+        }
         let dropped = self.db().write(|tx| match nodes::get(tx, ino)? {
             Some(node) if !node.linked && node.remote.is_none() && nodes::intent(tx, ino)?.is_none() => {
                 nodes::delete(tx, ino)?;
