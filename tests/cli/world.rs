@@ -94,8 +94,14 @@ impl World {
         self.emulator.as_ref().unwrap().request_log()
     }
 
-    /// From now on nobody answers.
+    /// From now on nobody answers. A drive that is mounted has been looked at before: of a tree that was
+    /// never read nothing is known offline.
     pub fn cut_network(&mut self) {
+        if is_mounted(&self.drive()) {
+            eventually("the tree is known", || {
+                self.status()["status"]["hydrated"].as_bool().unwrap_or(false)
+            });
+        }
         if let Some(emulator) = self.emulator.take() {
             self.rt.block_on(emulator.shutdown()).unwrap();
         }
