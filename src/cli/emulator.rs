@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::emulator::{AccountSpec, Config, Emulator, Fault, Settings, TlsConfig};
 use crate::units;
 
-/// Serve an Internxt-compatible drive from this machine, for trying things out.
+/// Serves an Internxt-compatible drive from this machine, for trying things out.
 #[derive(clap::Args, Clone, Debug)]
 pub struct EmulatorArgs {
     /// Address to listen on; port 0 takes a free one.

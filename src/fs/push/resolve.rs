@@ -28,7 +28,6 @@ pub(super) async fn resolve(fs: &Arc<Fs>, node: &Node, intent: Intent, at: i64, 
             look.for_replace(&id, base.as_ref(), &sent).await
         }
         Intent::Relocate { parent, name } => look.for_place(&parent, &name).await,
-        Intent::Trash => look.give_up(|_| {}),
     };
     if let (Ok(()), Some(id)) = (&resolved, node.id()) {
         // What the feeds said of it meanwhile was not merged.

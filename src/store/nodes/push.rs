@@ -57,8 +57,6 @@ pub enum Intent {
         /// The name that was sent.
         name: RemoteName,
     },
-    /// A row was put into the trash.
-    Trash,
 }
 
 /// Sums over what is dirty.

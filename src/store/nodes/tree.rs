@@ -37,11 +37,6 @@ pub fn has_children(conn: &Connection, parent: Ino) -> Result<bool, Error> {
     Ok(conn.prepare_cached(sql)?.query_row([int(parent.0)], |r| r.get(0))?)
 }
 
-/// Rows the server last confirmed in a folder, whether listed here or not.
-pub fn remote_children(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE r_parent=?1", [folder.as_str()])
-}
-
 /// Tombstones whose confirmed folder is `folder`.
 pub fn tombs_below(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Error> {
     select(conn, "WHERE r_parent=?1 AND tomb=1", [folder.as_str()])
