@@ -14,6 +14,8 @@ pub struct Settings {
     pub latency: Duration,
     /// Bytes a second for bodies, all connections together, each direction for itself.
     pub bandwidth: Option<u64>,
+    /// Requests a second that the gateway takes; what is beyond is refused with 429.
+    pub rate: Option<u32>,
     /// How long rows and objects just written stay out of sight of reads from replicas.
     pub replica_lag: Duration,
     /// Added for each row of a listing.
@@ -37,6 +39,7 @@ impl Default for Settings {
         Settings {
             latency: Duration::ZERO,
             bandwidth: None,
+            rate: None,
             replica_lag: Duration::ZERO,
             row_cost: Duration::ZERO,
             token_life: Duration::from_secs(3 * DAY),
@@ -54,6 +57,13 @@ pub struct Knobs {
     rules: Mutex<Rules>,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
+    second: Mutex<Second>,
+}
+
+/// The requests of the current second.
+struct Second {
+    began: Instant,
+    taken: u32,
 }
 
 macro_rules! knob {
@@ -79,6 +89,7 @@ impl Knobs {
             rules: Mutex::default(),
             up: Throttle::new(settings.bandwidth),
             down: Throttle::new(settings.bandwidth),
+            second: Mutex::new(Second { began: Instant::now(), taken: 0 }),
             set: RwLock::new(Settings { faults: Vec::new(), ..settings }),
         };
         knobs.set_faults(settings.faults);
@@ -126,6 +137,22 @@ impl Knobs {
         self.set.write().bandwidth = rate;
         self.up.set_rate(rate);
         self.down.set_rate(rate);
+    }
+
+    /// Requests a second that the gateway takes; unlimited for `None`.
+    pub fn set_rate(&self, rate: Option<u32>) {
+        self.set.write().rate = rate;
+    }
+
+    /// Whether a request to the gateway is one too many.
+    pub(super) fn is_beyond_rate(&self, now: Instant) -> bool {
+        let Some(rate) = self.set.read().rate else { return false };
+        let mut second = self.second.lock();
+        if now.saturating_duration_since(second.began) >= Duration::from_secs(1) {
+            *second = Second { began: now, taken: 0 };
+        }
+        second.taken = second.taken.saturating_add(1);
+        second.taken > rate
     }
 
     /// These rules and no others, their counts at nought.
@@ -197,6 +224,17 @@ mod tests {
             Some(later + Duration::from_secs(1)),
             "idle time is not saved up"
         );
+    }
+
+    #[test]
+    fn a_second_takes_as_many_requests_as_the_rate_says() {
+        let knobs = Knobs::new(Settings { rate: Some(2), ..Settings::default() });
+        let now = Instant::now();
+        let beyond = |after: u64| knobs.is_beyond_rate(now + Duration::from_millis(after));
+        assert_eq!([beyond(0), beyond(10), beyond(900)], [false, false, true]);
+        assert_eq!([beyond(1100), beyond(1200), beyond(1300)], [false, false, true]);
+        knobs.set_rate(None);
+        assert!(!beyond(1400));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -32,6 +32,8 @@ use super::{Shared, drive, events, network, objects};
 
 /// What requests in the middle of their answer get when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
+/// What a throttled request is told.
+const TOO_MANY: &str = r#"{"statusCode":429,"message":"ThrottlerException: Too Many Requests"}"#;
 
 /// Where a request came from, for handlers.
 #[derive(Clone, Copy)]
@@ -151,9 +153,15 @@ impl Service {
     /// Answers one request; never returns where the connection was cut instead.
     async fn serve(&self, request: Request<Incoming>, peer: Peer, cut: Arc<Cut>) -> Response {
         let live = self.begin(&request);
+        let at_gateway = matches!(request.uri().path().split('/').nth(1), Some("drive" | "network"));
+        let _crowded = at_gateway.then(|| self.log.enter());
         let latency = self.shared.knobs.latency();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
+        }
+        if at_gateway && self.shared.knobs.is_beyond_rate(Instant::now()) {
+            drain(self.metered(request, &live, Fate::Pass).into_body()).await;
+            return self.send(status(429, Some(TOO_MANY.to_owned()), Some(1)), &live, Fate::Pass);
         }
         let action = self.shared.knobs.fault_for(request.method().as_str(), request.uri().path());
         let mut upward = Fate::Pass;

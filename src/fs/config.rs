@@ -33,7 +33,7 @@ impl Default for Config {
             poll_interval: Duration::from_secs(30),
             pace: Duration::from_secs(1),
             cache_size: 10 << 30,
-            uploads: 6,
+            uploads: 12,
             host: "localhost".to_owned(),
         }
     }

@@ -203,8 +203,13 @@ pub trait Remote: Send + Sync {
     /// One row, whatever its status. Deleted folders, unknown and foreign rows are [`Error::NotFound`].
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row>;
 
-    /// The living rows of either kind that show as `display` in a folder, however their names are split.
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>>;
+    /// The living rows of either kind that show as one of `displays` in a folder, however their names are split.
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>>;
+
+    /// The same for one name.
+    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+        self.find_all(folder, &[display.to_owned()]).await
+    }
 
     /// The bytes `range` of a version of `size` bytes, decrypted. A range that spans the whole version is
     /// verified against the content hash (and HMAC where there is one): the stream then ends with

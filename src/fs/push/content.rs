@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::step::{Step, Stop, check_name, settle_name};
-use super::{Turn, confirm};
+use super::{Turn, confirm, names};
 use crate::fs::{Fs, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
@@ -35,7 +35,7 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
         (None, None) => {
             // The look whether the name is free costs no time beside the upload.
             let (there, version) =
-                tokio::join!(fs.remote.find(&parent, &node.name), upload(fs, turn, node, &content));
+                tokio::join!(names::ask(fs, node, &parent), upload(fs, turn, node, &content));
             let version = version?;
             settle_name(fs, node, fs.health.note(there)?)?;
             version

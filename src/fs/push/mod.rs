@@ -6,6 +6,7 @@
 
 pub(super) mod confirm;
 mod content;
+mod names;
 mod resolve;
 mod step;
 pub(super) mod trash;
@@ -37,6 +38,7 @@ pub(super) struct Push {
     /// Counts finished pushes.
     finished: watch::Sender<u64>,
     trashing: tokio::sync::Mutex<()>,
+    names: names::Names,
 }
 
 impl Push {
@@ -47,6 +49,7 @@ impl Push {
             inflight: Mutex::default(),
             finished: watch::Sender::new(0),
             trashing: tokio::sync::Mutex::new(()),
+            names: names::Names::default(),
         }
     }
 

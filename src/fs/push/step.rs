@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Turn, backoff, confirm, content, put_off, resolve};
+use super::{Turn, backoff, confirm, content, names, put_off, resolve};
 use crate::fs::{Fs, Result, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -222,7 +222,7 @@ async fn relocate(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
 /// Looks whether the name is free on the server, however it is split and for either kind. What is there is
 /// merged, which finds ours another name if it has to.
 pub(super) async fn check_name(fs: &Arc<Fs>, node: &Node, parent: &NodeId) -> Step {
-    let there = fs.health.note(fs.remote.find(parent, &node.name).await)?;
+    let there = fs.health.note(names::ask(fs, node, parent).await)?;
     settle_name(fs, node, there)
 }
 

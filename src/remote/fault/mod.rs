@@ -294,8 +294,8 @@ impl Remote for Fault {
         self.run(Method::Stat, self.inner.stat(kind, id)).await
     }
 
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        self.run(Method::Find, self.inner.find(folder, display)).await
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }
 
     async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {

@@ -101,6 +101,16 @@ pub fn next_due(conn: &Connection, now: i64) -> Result<Option<i64>, Error> {
     Ok(first("dirty=1 AND blocked=0")?.into_iter().chain(first(SENT)?).min())
 }
 
+/// Names that nodes of a folder are still to get on the server: of those behind `after` first, as a round goes.
+pub fn wanted_names(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<String>, Error> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT name FROM nodes WHERE dirty=1 AND parent=?1 AND linked=1 AND tomb=0 AND alias=0 AND blocked=0 \
+         AND (r_id IS NULL OR moved=1) ORDER BY ino <= ?2, ino LIMIT ?3",
+    )?;
+    let names = stmt.query_map(params![int(parent.0), int(after.0), int(limit as u64)], |r| r.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The first dirty nodes, blocked ones first.
 pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
     select(conn, "WHERE dirty=1 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
