@@ -31,7 +31,7 @@ impl Fs {
                 let path = nodes::path_of(c, node.ino)?;
                 items.push((node, path));
             }
-            let brake = brake::hold(c)?.filter(|b| b.held > 0);
+            let brake = brake::hold(c)?;
             let mut queue = nodes::recount(c)?;
             if brake.is_some() {
                 let (tombs, blocked) = nodes::count_tombs(c)?;

@@ -24,33 +24,43 @@ const CHUNK: usize = 64;
 /// Folders that are climbed from a delete.
 const DEPTH: usize = 10_000;
 
-/// What tripped the brake. `None`: deletes are sent.
+/// What tripped the brake, while deletes wait for that. `None`: deletes are sent.
 pub(in crate::fs) fn hold(c: &Conn) -> store::Result<Option<Brake>> {
     let Some(text) = nodes::meta(c, KEY)? else { return Ok(None) };
+    let (held, _) = nodes::count_tombs(c)?;
     let mut numbers = text.split(' ').map(|n| n.parse::<u64>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     let since = i64::try_from(next()).unwrap_or(0);
-    Ok(Some(Brake { since, removed: next(), of: next(), held: nodes::count_tombs(c)?.0 }))
+    Ok((held > 0).then(|| Brake { since, removed: next(), of: next(), held }))
+}
+
+/// Whether deletes are held back since an earlier moment.
+pub(super) fn holds_any(c: &Conn) -> store::Result<bool> {
+    Ok(nodes::meta(c, KEY)?.is_some())
 }
 
 /// Whether no delete may be sent: since an earlier moment, or as of this one.
 pub(super) fn holds(fs: &Fs) -> Result<bool> {
     let now = now_ms();
-    let (held, verdict) = fs.db().read(|c| match hold(c)? {
-        Some(brake) => Ok((Some(brake), None)),
-        None => Ok((None, judge(fs, c, now)?)),
+    let (held, verdict) = fs.db().read(|c| {
+        let held = holds_any(c)?;
+        Ok((held, if held { None } else { judge(fs, c, now)? }))
     })?;
-    if held.is_some_and(|brake| brake.held > 0) {
+    if held {
         return Ok(true);
     }
-    let Some((removed, of)) = verdict else {
-        if held.is_some() {
-            // Others have deleted the same, or an edit elsewhere took it back.
-            fs.db().write(let_go)?;
-        }
+    if verdict.is_none() {
         return Ok(false);
-    };
-    fs.db().write(|tx| nodes::set_meta(tx, KEY, &format!("{} {removed} {of}", now / 1000)))?;
+    }
+    // Looked at again where nobody decides meanwhile.
+    let verdict = fs.db().write(|tx| {
+        let verdict = judge(fs, tx, now)?;
+        if let Some((removed, of)) = verdict {
+            nodes::set_meta(tx, KEY, &format!("{} {removed} {of}", now / 1000))?;
+        }
+        Ok(verdict)
+    })?;
+    let Some((removed, of)) = verdict else { return Ok(false) };
     tracing::warn!(
         "{removed} of {of} files and folders were deleted within a short time: no delete is sent until \
          `inxtfs resume` sends them or `inxtfs restore --pending` takes them back"
@@ -83,6 +93,10 @@ pub(in crate::fs) fn count(fs: &Fs, tx: &Tx, node: &Node) -> store::Result<()> {
         return Ok(());
     }
     nodes::forget_echo(tx, node.ino, SENT)?;
+    if nodes::meta(tx, KEY)?.is_some() && !nodes::any_tomb(tx)? {
+        // Others have deleted what was held back, or taken it back by an edit.
+        let_go(tx)?;
+    }
     if fs.config.brake_count == 0 {
         return Ok(());
     }

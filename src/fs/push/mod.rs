@@ -132,11 +132,7 @@ pub(super) async fn run(fs: Arc<Fs>) {
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
     let (due, tombs) = fs.db().read(|c| {
-        let tombs = if brake::hold(c)?.is_some_and(|b| b.held > 0) {
-            Vec::new()
-        } else {
-            nodes::due_tombs(c, now, 1)?
-        };
+        let tombs = if brake::holds_any(c)? { Vec::new() } else { nodes::due_tombs(c, now, 1)? };
         Ok((nodes::due(c, now, ROUND)?, tombs))
     })?;
     for node in due {

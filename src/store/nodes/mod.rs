@@ -13,7 +13,9 @@ pub use push::{
     intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs, recount, unblock_all,
     waiting_on, wake_all, wake_children, wake_failed,
 };
-pub use removals::{count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs};
+pub use removals::{
+    any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
+};
 pub use tree::{
     adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
     holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere, stray_contents, tombs_below,

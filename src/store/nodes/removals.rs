@@ -40,6 +40,12 @@ pub fn count_tombs(conn: &Connection) -> Result<(u64, u64), Error> {
     Ok(conn.prepare_cached(sql)?.query_row([], |r| Ok((uint(r.get(0)?), uint(r.get(1)?))))?)
 }
 
+/// Whether there is any.
+pub fn any_tomb(conn: &Connection) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM nodes WHERE dirty=1 AND tomb=1)";
+    Ok(conn.prepare_cached(sql)?.query_row([], |r| r.get(0))?)
+}
+
 /// Up to `limit` tombstones of a kind whose number is above `after`, in the order of numbers.
 pub fn tombs(conn: &Connection, kind: Kind, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
     let tail = "WHERE dirty=1 AND tomb=1 AND kind=?1 AND ino>?2 ORDER BY ino LIMIT ?3";
