@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "engine/brake.rs"]
+mod brake;
 #[path = "engine/content.rs"]
 mod content;
 #[path = "engine/faults.rs"]
@@ -14,6 +16,8 @@ mod model;
 mod names;
 #[path = "engine/odd.rs"]
 mod odd;
+#[path = "engine/offline.rs"]
+mod offline;
 #[path = "engine/remote.rs"]
 mod remote;
 #[path = "engine/sends.rs"]

@@ -5,6 +5,7 @@
 //! progress bars only where somebody looks at a terminal.
 
 mod account;
+mod brake;
 mod context;
 mod daemon;
 mod demo;
@@ -18,6 +19,8 @@ mod mount;
 mod paths;
 mod point;
 mod process;
+mod restore;
+mod resume;
 mod sample;
 mod serve;
 mod status;
@@ -74,6 +77,8 @@ enum Command {
     Umount(umount::Args),
     Status(status::Args),
     Flush(flush::Args),
+    Resume(resume::Args),
+    Restore(restore::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -99,6 +104,8 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => umount::run(args, &ctx),
         Command::Status(args) => status::run(args, &ctx),
         Command::Flush(args) => flush::run(args, &ctx),
+        Command::Resume(args) => resume::run(args, &ctx),
+        Command::Restore(args) => restore::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
@@ -120,6 +127,9 @@ mod tests {
             "inxtfs login --email a@b.c --password-stdin --totp 123456 --backup-key f",
             "inxtfs mount /m --daemon --read-only --uid 1 --gid 2 --umask 022 --allow-other --folder /a \
              --cache-dir /c --cache-size 10GiB --writeback-delay 5s --poll-interval 30s --force",
+            "inxtfs mount /m --flush-timeout 0 --delete-brake 3 --delete-brake-percent 100",
+            "inxtfs resume /m",
+            "inxtfs restore --pending /m",
             "inxtfs umount /m --detach",
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
@@ -131,5 +141,6 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
     }
 }

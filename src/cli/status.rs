@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::term::{bytes, changes};
+use super::{brake, term};
 use crate::control::client::Found;
 use crate::control::wire::Identity;
 use crate::fs::{ItemState, QueueItem, SessionState, Status};
@@ -81,6 +82,9 @@ fn print(found: &Found) {
     if let Some(warning) = &status.warning {
         println!("  warning  {}", plain(warning));
     }
+    if let Some(words) = brake::words(status, Some(&mount.mountpoint)) {
+        println!("  deletes  {}", plain(&words));
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));
@@ -101,7 +105,10 @@ fn print(found: &Found) {
 fn session(state: &SessionState) -> String {
     match state {
         SessionState::Online => "online".to_owned(),
-        SessionState::Offline { why, .. } => format!("offline: {why}; goes on by itself"),
+        SessionState::Offline { since: 0, why } => format!("offline: {}; goes on by itself", plain(why)),
+        SessionState::Offline { since, why } => {
+            format!("offline for {}: {}; goes on by itself", term::since(*since), plain(why))
+        }
         SessionState::LoggedOut { why } => logged_out(why),
     }
 }
@@ -143,7 +150,9 @@ fn plain(text: &str) -> String {
 
 /// The blocked items and what would help, on standard error.
 pub fn print_blocked(status: &Status) {
-    for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked) {
+    // Deletes that are held back are told in one sentence, all together.
+    let held = |i: &QueueItem| status.brake.is_some() && i.what == "delete";
+    for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked && !held(i)) {
         eprintln!("  {}", line(item));
     }
 }

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long its process may take to close its local state after an unmount.
 const CLOSING: Duration = Duration::from_secs(60);
 
+/// How long a mount may take to put hundreds of thousands of nodes back into the tree.
+const DECIDING: Duration = Duration::from_secs(600);
+
 /// Finds mounts.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -119,6 +122,28 @@ impl Client {
             Err(Error::Io(_)) => Ok(None),
             Err(Error::Silent) => Err(Error::Silent),
             other => other.and_then(|reply| Err(unexpected(reply))),
+        }
+    }
+
+    /// Sends the deletes that one mount holds back; their number.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn resume(&self, mountpoint: &Path) -> Result<u64, Error> {
+        match self.ask(mountpoint, Request::Resume).await?.next(DECIDING).await? {
+            Reply::Resumed { deletes } => Ok(deletes),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes back the deletes that one mount has not sent: how many, and how many had been sent already.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn restore(&self, mountpoint: &Path) -> Result<(u64, u64), Error> {
+        match self.ask(mountpoint, Request::Restore).await?.next(DECIDING).await? {
+            Reply::Restored { back, sent } => Ok((back, sent)),
+            other => Err(unexpected(other)),
         }
     }
 

@@ -41,6 +41,10 @@ pub enum Request {
         /// Do not wait.
         detach: bool,
     },
+    /// Send the deletes that are held back.
+    Resume,
+    /// Take back the deletes that are not sent.
+    Restore,
 }
 
 /// Who a mount is.
@@ -80,6 +84,18 @@ pub enum Reply {
     Done {
         /// What is left.
         status: Box<Status>,
+    },
+    /// To [`Request::Resume`].
+    Resumed {
+        /// Deletes that were held back.
+        deletes: u64,
+    },
+    /// To [`Request::Restore`].
+    Restored {
+        /// Deletes taken back.
+        back: u64,
+        /// Deletes that had been sent already.
+        sent: u64,
     },
     /// The unmount succeeded. The connection ends when local state is closed.
     Unmounting,
@@ -168,7 +184,8 @@ mod tests {
 
     #[tokio::test]
     async fn requests_survive_the_line() {
-        for request in [Request::Ping, Request::Status, Request::Drain, Request::Unmount { detach: true }] {
+        use Request as R;
+        for request in [R::Ping, R::Status, R::Drain, R::Unmount { detach: true }, R::Resume, R::Restore] {
             let mut line = Vec::new();
             send(&mut line, &Envelope::new(request).unwrap()).await.unwrap();
             let back = read(&line, MAX_REQUEST).await.unwrap().unwrap().open().unwrap();

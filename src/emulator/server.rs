@@ -175,6 +175,10 @@ impl Service {
                 drain(self.metered(request, &live, Fate::Pass).into_body()).await;
                 return self.send(captive_portal(), &live, Fate::Pass);
             }
+            Some(Action::Redirect) => {
+                drain(self.metered(request, &live, Fate::Pass).into_body()).await;
+                return self.send(elsewhere(), &live, Fate::Pass);
+            }
             Some(Action::Reset) => return sever(&cut).await,
             Some(Action::CutUpload { after }) => upward = Fate::Cut(*after, cut.clone()),
             _ => {}
@@ -266,6 +270,13 @@ fn captive_portal() -> Response {
     let page = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\
         <body><h1>Sign in to use this network</h1></body></html>\n";
     status(200, Some(page.to_owned()), None)
+}
+
+fn elsewhere() -> Response {
+    let mut response = status(302, None, None);
+    let page = hyper::header::HeaderValue::from_static("http://login.invalid/welcome");
+    response.headers_mut().insert(hyper::header::LOCATION, page);
+    response
 }
 
 /// The host a request was sent to, as the client wrote it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::push::brake;
 use super::{Answer, Attr, Error, Fs, OpenFlags, Opened, Result, now_ms};
 use crate::names;
 use crate::store::nodes::{self, Node};
@@ -131,7 +132,9 @@ impl Fs {
             if kind == Kind::File {
                 give_back_identity(tx, &node)?;
             }
-            bury(tx, nodes::get(tx, node.ino)?.unwrap_or(node), due, &mut after)?;
+            let node = nodes::get(tx, node.ino)?.unwrap_or(node);
+            brake::count(self, tx, &node)?;
+            bury(tx, node, due, &mut after)?;
             nodes::touch(tx, parent, Timestamp::now())?;
             Ok(Ok(after))
         })??;

@@ -20,6 +20,13 @@ pub struct Config {
     pub cache_size: u64,
     /// Nodes pushed at the same time.
     pub uploads: usize,
+    /// More deletes than this within [`Config::brake_window`] are held back, if they are also more than
+    /// [`Config::brake_percent`] of the drive. 0: never.
+    pub brake_count: u64,
+    /// See [`Config::brake_count`]; of 100.
+    pub brake_percent: u8,
+    /// See [`Config::brake_count`].
+    pub brake_window: Duration,
     /// This machine's name, for conflict copies.
     pub host: String,
 }
@@ -34,6 +41,9 @@ impl Default for Config {
             pace: Duration::from_secs(1),
             cache_size: 10 << 30,
             uploads: 12,
+            brake_count: 2000,
+            brake_percent: 20,
+            brake_window: Duration::from_secs(600),
             host: "localhost".to_owned(),
         }
     }

@@ -45,7 +45,7 @@ use tokio_util::task::TaskTracker;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
-pub use status::{ItemState, QueueItem, SessionState, Status, Totals};
+pub use status::{Brake, ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;
@@ -108,6 +108,7 @@ impl Fs {
         fs.spawn(pull::run(fs.clone()));
         fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
+        fs.spawn(health::heal(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
         }

@@ -47,7 +47,9 @@ impl Fs {
         };
         if let Source::Version(version, None) = source {
             let fs = self.clone();
-            return Answer::later(async move { fs.fetch_past_cache(&version, size, range).await });
+            return Answer::later(async move {
+                fs.health.while_online(fs.fetch_past_cache(&version, size, range)).await
+            });
         }
         self.read_ahead(&handle, &source, &range);
         match self.segments(&source, range.clone()) {
@@ -55,7 +57,7 @@ impl Fs {
             Ok(s) if s.iter().all(|s| !matches!(s, Segment::Missing(_))) => Answer::Now(Ok(join(s))),
             Ok(_) => {
                 let fs = self.clone();
-                Answer::later(async move { fs.read_fetching(&source, range).await })
+                Answer::later(async move { fs.health.while_online(fs.read_fetching(&source, range)).await })
             }
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Merge<'a> {
     /// Takes back a delete the user made here.
     pub fn revive(&mut self, row: &Row) -> Result<()> {
         let Some(mut node) = nodes::by_remote(self.tx, &row.id)?.filter(|n| n.tomb) else { return Ok(()) };
-        (node.tomb, node.tries, node.error, node.waits_for) = (false, 0, None, None);
+        (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, false, None, None);
         node.remote = Some(row.clone());
         (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
         self.place_row(node, row)

@@ -4,6 +4,7 @@
 //! database, so a killed process goes on where it was. Before each request that changes something, an
 //! *intent* is committed; while one is unresolved, nothing else is sent for its node.
 
+pub(super) mod brake;
 pub(super) mod confirm;
 mod content;
 mod names;
@@ -133,7 +134,10 @@ pub(super) async fn run(fs: Arc<Fs>) {
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
-    let (due, tombs) = fs.db().read(|c| Ok((nodes::due(c, now, ROUND)?, nodes::due_tombs(c, now, 1)?)))?;
+    let (due, tombs) = fs.db().read(|c| {
+        let tombs = if brake::holds_any(c)? { Vec::new() } else { nodes::due_tombs(c, now, 1)? };
+        Ok((nodes::due(c, now, ROUND)?, tombs))
+    })?;
     for node in due {
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
             // Its release wakes it; until then it is looked at from time to time.

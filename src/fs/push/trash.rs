@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{backoff, confirm};
+use super::{backoff, brake, confirm};
 use crate::fs::{Error, Fs, Result, now_ms, pull};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
@@ -28,6 +28,9 @@ pub(super) async fn push_tombs(fs: &Arc<Fs>) {
 }
 
 async fn try_push(fs: &Arc<Fs>) -> Result<()> {
+    if brake::holds(fs)? {
+        return Ok(());
+    }
     let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
     let mut items = Vec::new();
     for node in due {
@@ -38,6 +41,11 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
         }
     }
     for batch in items.chunks(BATCH) {
+        // The user may have gone on deleting.
+        if brake::holds(fs)? {
+            return Ok(());
+        }
+        brake::leaving(fs, batch)?;
         let ids: Vec<_> = batch.iter().filter_map(|n| n.id().map(|id| (n.kind, id.clone()))).collect();
         match fs.health.note(fs.remote.trash(&ids).await) {
             Ok(()) => note_sent(fs, batch)?,
@@ -196,6 +204,9 @@ fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
             current.blocked = permanent && current.tries > 5;
             current.error = Some(e.to_string());
             nodes::save(tx, &current)?;
+            if e.class() != Class::Ambiguous {
+                brake::not_sent(tx, node.ino)?;
+            }
         }
         Ok(())
     })?;

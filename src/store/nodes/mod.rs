@@ -5,12 +5,16 @@
 //! the user did. [`save`] derives it, so no caller can forget to.
 
 mod push;
+mod removals;
 mod tree;
 
 pub use push::{
-    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echoes, intent, intents_at, looked,
-    next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all, wake_children,
-    wanted_names,
+    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echo, forget_echoes, intent,
+    intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs, recount, unblock_all,
+    waiting_on, wake_all, wake_children, wake_failed, wanted_names,
+};
+pub use removals::{
+    any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
     adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
@@ -338,6 +342,15 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
 pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
     let mut stmt = conn.prepare_cached("SELECT value FROM mirror_meta WHERE key=?1")?;
     Ok(stmt.query_row([key], |r| r.get(0)).optional()?)
+}
+
+/// Takes a value out of the small key-value table.
+///
+/// # Errors
+/// The database's.
+pub fn unset_meta(conn: &Connection, key: &str) -> Result<(), Error> {
+    conn.prepare_cached("DELETE FROM mirror_meta WHERE key=?1")?.execute([key])?;
+    Ok(())
 }
 
 /// Sets a value of the small key-value table.

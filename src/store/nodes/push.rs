@@ -116,6 +116,11 @@ pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
     select(conn, "WHERE dirty=1 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
 }
 
+/// The same without the deletes.
+pub fn queue_but_tombs(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
+    select(conn, "WHERE dirty=1 AND tomb=0 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
+}
+
 /// Sums over the whole queue.
 pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     let sql = "SELECT count(*), coalesce(sum(blocked), 0), \
@@ -132,6 +137,13 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
 pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
     conn.execute(&format!("UPDATE nodes SET due=0 WHERE {SENT} AND due<>0"), [])?;
+    Ok(())
+}
+
+/// Makes what failed and waits for another try due now.
+pub fn wake_failed(conn: &Connection) -> Result<(), Error> {
+    let failed = "dirty=1 AND blocked=0 AND due<>0 AND error IS NOT NULL";
+    conn.execute(&format!("UPDATE nodes SET due=0 WHERE {failed}"), [])?;
     Ok(())
 }
 
@@ -222,6 +234,12 @@ pub fn note_echo(conn: &Connection, ino: Ino, what: &str, now: i64) -> Result<()
 pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<bool, Error> {
     let sql = "SELECT EXISTS (SELECT 1 FROM echoes WHERE ino=?1 AND what=?2 AND at>=?3)";
     Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
+}
+
+/// Forgets one echo.
+pub fn forget_echo(conn: &Connection, ino: Ino, what: &str) -> Result<(), Error> {
+    conn.prepare_cached("DELETE FROM echoes WHERE ino=?1 AND what=?2")?.execute(params![int(ino.0), what])?;
+    Ok(())
 }
 
 /// Forgets echoes from before `before` (milliseconds).
