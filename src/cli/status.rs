@@ -81,6 +81,9 @@ fn print(found: &Found) {
     if let Some(warning) = &status.warning {
         println!("  warning  {}", plain(warning));
     }
+    for lost in status.lost.iter().take(SHOWN) {
+        println!("  lost     {}", plain(lost));
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));

@@ -40,6 +40,7 @@ impl Fs {
             account: self.remote.account().email,
             session: self.health.state(),
             warning: self.health.warning(),
+            lost: self.lost.lock().clone(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,

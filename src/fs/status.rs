@@ -80,6 +80,9 @@ pub struct Status {
     /// What a person should know about the session before it ends.
     #[serde(default)]
     pub warning: Option<String>,
+    /// What a loss of power took before this start, in words.
+    #[serde(default)]
+    pub lost: Vec<String>,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.
