@@ -85,6 +85,9 @@ fn print(found: &Found) {
     if let Some(words) = brake::words(status, Some(&mount.mountpoint)) {
         println!("  deletes  {}", plain(&words));
     }
+    for lost in status.lost.iter().take(SHOWN) {
+        println!("  lost     {}", plain(lost));
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));

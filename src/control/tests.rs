@@ -29,6 +29,7 @@ fn status(items: u64) -> Status {
         last_sync: None,
         warning: None,
         brake: None,
+        lost: Vec::new(),
         nodes: 1,
     }
 }

@@ -50,6 +50,7 @@ impl Fs {
             session: self.health.state(),
             warning: self.health.warning(),
             brake,
+            lost: self.lost.lock().clone(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,

@@ -28,6 +28,7 @@ mod read;
 mod rename;
 mod status;
 mod sync;
+mod torn;
 mod tree;
 mod write;
 
@@ -68,6 +69,8 @@ pub struct Fs {
     sync: sync::Syncer,
     health: health::Health,
     quota: quota::Quota,
+    /// What a loss of power took, for the status.
+    lost: parking_lot::Mutex<Vec<String>>,
     invalidate: invalidate::Invalidator,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -94,6 +97,7 @@ impl Fs {
             sync: sync::Syncer::default(),
             health: health::Health::default(),
             quota: quota::Quota::default(),
+            lost: parking_lot::Mutex::default(),
             invalidate: invalidate::Invalidator::default(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -204,14 +208,7 @@ impl Fs {
             }
             Ok(())
         })?;
-        for (content, verdict) in self.db().read(|c| self.blocks().check_after_boot(c))? {
-            tracing::warn!(
-                content = content.0,
-                ?verdict,
-                "staged content that was not synced before the machine stopped"
-            );
-        }
-        Ok(())
+        self.recover_torn()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::types::{Fh, Version};
 
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
-const CHAIN_MAX: usize = 64;
+pub(super) const CHAIN_MAX: usize = 64;
 
 /// Reading ahead begins with this much, doubles with each step, and ends here.
 const WINDOW_MIN: u64 = 1 << 20;

@@ -96,6 +96,9 @@ pub struct Status {
     /// Set while deletes are held back; those count as blocked.
     #[serde(default)]
     pub brake: Option<Brake>,
+    /// What a loss of power took before this start, in words.
+    #[serde(default)]
+    pub lost: Vec<String>,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.

@@ -136,6 +136,7 @@ impl Fs {
             (node.mtime, node.ctime) = (mtime, Timestamp::now());
             nodes::save(tx, &node)
         })?;
+        self.sync.note_names();
         Ok(())
     }
 }

@@ -67,6 +67,11 @@ impl Store {
     /// Opens or creates the cache directory of the account `account` (its uuid). Refuses, and touches
     /// nothing, what is in use, another account's, or too new.
     pub fn open(dir: &Path, account: &str, account_key: &Key) -> Result<Opened> {
+        Self::open_booted(dir, account, account_key, dir::boot_id())
+    }
+
+    /// The same on a machine whose start has this id: for proofs of what a loss of power leaves.
+    pub fn open_booted(dir: &Path, account: &str, account_key: &Key, boot: String) -> Result<Opened> {
         let mut lock = dir::Lock::take(dir)?;
         let mut notices = Vec::new();
         let found = match dir::find_key(dir, account, account_key)? {
@@ -93,11 +98,11 @@ impl Store {
             }
         };
         lock.sign();
-        let boot = dir::boot_id();
         let rebooted = last.as_ref().is_some_and(|(b, _)| *b != boot);
         let clean = last.is_none_or(|(_, clean)| clean);
         let blocks = Blocks::start(&db, dir, &key, boot.clone(), rebooted, clean)?;
         dir::tighten(dir)?;
+        dir::sync(dir)?;
         // Durable: what an earlier process committed is so from here on, and replaced slots may be reused.
         db.write_durable(|tx| {
             tx.execute("UPDATE meta SET boot = ?1, clean = 0", [&boot])?;

@@ -1,6 +1,7 @@
 //! A drive without a kernel: paths instead of inodes, a cloud in memory, failures on demand.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub struct Engine {
     key: Key,
     up: Option<Up>,
     state: tempfile::TempDir,
+    /// Where else the local state is, and the id of the machine's start.
+    pub elsewhere: Option<(PathBuf, String)>,
 }
 
 /// Nothing is sent but by [`Engine::drain`]; remote changes are seen at once; waits are short.
@@ -79,14 +82,18 @@ impl Engine {
     /// Not started yet.
     pub fn down(cloud: Memory, fault: Arc<Fault>, config: Config) -> Self {
         let state = tempfile::tempdir().unwrap();
-        Engine { cloud, fault, config, key: Key::random().unwrap(), up: None, state }
+        Engine { cloud, fault, config, key: Key::random().unwrap(), up: None, state, elsewhere: None }
     }
 
     /// Starts over the local state that is there.
     pub fn start(&mut self) {
         assert!(self.up.is_none());
         let remote: Arc<dyn Remote> = self.fault.clone();
-        let opened = Store::open(self.state.path(), &remote.account().id, &self.key).unwrap();
+        let account = remote.account().id;
+        let opened = match &self.elsewhere {
+            Some((dir, boot)) => Store::open_booted(dir, &account, &self.key, boot.clone()).unwrap(),
+            None => Store::open(self.state.path(), &account, &self.key).unwrap(),
+        };
         assert_eq!(opened.notices, []);
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fs = Fs::start(self.config.clone(), opened.store, remote, rt.handle().clone()).unwrap();

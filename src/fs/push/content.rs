@@ -61,13 +61,19 @@ fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
 }
 
 /// Only what would survive a loss of power is uploaded.
-async fn settle_on_disk(fs: &Arc<Fs>, content: &Content) -> Step {
+async fn settle_on_disk(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     if content.is_durable() {
         return Ok(());
     }
+    // An earlier process may have journalled it.
+    fs.sync.note(content.clone());
     let syncing = fs.clone();
     let synced = fs.rt.spawn_blocking(move || syncing.sync_all()).await;
-    Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+    synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??;
+    if content.is_durable() {
+        return Ok(());
+    }
+    Err(Stop::Local(crate::fs::Error::Io("the content is not on the local disk yet".to_owned())))
 }
 
 async fn upload(

@@ -18,6 +18,7 @@ mod rows;
 mod slot;
 mod state;
 mod sweep;
+mod sync;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;

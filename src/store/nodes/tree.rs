@@ -76,6 +76,13 @@ pub fn stray_contents(conn: &Connection) -> Result<Vec<ContentId>, Error> {
     Ok(ids)
 }
 
+/// Nodes that show a content, or one that lies on it.
+pub fn showing(conn: &Connection, content: ContentId) -> Result<Vec<Node>, Error> {
+    let above = "WHERE content IN (WITH RECURSIVE up (id) AS (VALUES (?1) UNION SELECT c.id FROM contents c \
+         JOIN up ON c.base = up.id) SELECT id FROM up)";
+    select(conn, above, [content.0])
+}
+
 /// Nodes and staged contents that still need a content as theirs or as their base.
 pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
     let sql = "SELECT (SELECT count(*) FROM nodes WHERE content=?1) + (SELECT count(*) FROM contents WHERE base=?1)";
