@@ -57,6 +57,9 @@ pub struct Args {
     /// How often to look for changes made elsewhere.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     poll_interval: Duration,
+    /// The unit of waits after failures and unclear answers; tests have no time.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    pace: Duration,
     /// Clear a dead mount without asking.
     #[arg(long)]
     force: bool,
@@ -105,6 +108,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             read_only: args.read_only,
             writeback_delay: args.writeback_delay,
             poll_interval: args.poll_interval,
+            pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
             host: host(),
             ..Config::default()
