@@ -14,8 +14,10 @@ type Done = Result<(), End>;
 const FILES: usize = 14;
 const DIRS: usize = 5;
 const ENDINGS: [&str; 4] = [".txt", ".csv", "", ".tar.gz"];
-/// One request to the filesystem: what is written at once is there as a whole or not at all.
+/// What is written at once is there as a whole or not at all: it is one request. The kernel makes two of what begins
+/// within a page.
 const AT_ONCE: u64 = 100_000;
+const PAGE: u64 = 4096;
 
 /// How a file is opened for writing.
 #[derive(Clone, Copy, PartialEq)]
@@ -137,7 +139,8 @@ impl Hand {
             offset = self.rng.below(offset + 1);
         }
         while left > 0 {
-            let bytes = self.rng.bytes(left.min(AT_ONCE));
+            let head = PAGE - offset % PAGE;
+            let bytes = self.rng.bytes(left.min(if head < PAGE { head } else { AT_ONCE }));
             left -= bytes.len() as u64;
             let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset).unwrap() + bytes.len());
             now.resize(now.len().max(to), 0);

@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::{World, eventually, is_mounted, is_running, signal};
 
 /// No life lasts longer: whatever hangs in the kernel ends with the process.
 const LONGEST: Duration = Duration::from_secs(150);
+
+/// Lines of the program's own story.
+const TOLD: usize = 60;
 
 /// Kills one process, and nothing else that may have got its number later.
 #[derive(Clone)]
@@ -32,7 +35,7 @@ impl Killer {
         self.0.killed.store(true, Ordering::SeqCst);
         let pid = self.0.pid.lock().unwrap();
         if let Some(pid) = *pid {
-            signal(pid, Signal::KILL);
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
             let start = Instant::now();
             while is_running(pid) && start.elapsed() < Duration::from_secs(10) {
                 std::thread::sleep(Duration::from_micros(200));
@@ -64,7 +67,7 @@ impl Life {
         let cache = world.path(&format!("{name}.cache"));
         let mut command = world.command();
         command.args(["mount", "--force", "--pace", "100ms", "--poll-interval", "500ms", "--cache-dir"]);
-        command.arg(&cache).args(flags).arg(&at);
+        command.arg(&cache).args(flags).arg(&at).envs(std::env::vars_os().filter(|(name, _)| name == "INXTFS_LOG"));
         let child = command.stdout(out.try_clone().unwrap()).stderr(Stdio::from(out)).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let killer = Killer(Arc::new(Target { pid: Mutex::new(Some(pid)), killed: AtomicBool::new(false) }));
@@ -77,9 +80,13 @@ impl Life {
     pub fn stand(&mut self) {
         let outside = std::fs::metadata(self.at.parent().unwrap()).unwrap().dev();
         let start = Instant::now();
-        while std::fs::metadata(&self.at).map_or(true, |m| m.dev() == outside) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the mount ended: {ended:?}\n{}", self.told());
+        // In this order: of a dead mount the kernel still knows the attributes, and lists nothing.
+        let stands = |at: &Path| {
+            std::fs::read_dir(at).is_ok() && std::fs::metadata(at).is_ok_and(|m| m.dev() != outside)
+        };
+        while !stands(&self.at) {
+            let lives = is_running(i32::try_from(self.child.id()).unwrap());
+            assert!(lives, "the mount ended\n{}", self.told());
             assert!(start.elapsed() < Duration::from_secs(60), "no mount\n{}", self.told());
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -97,7 +104,7 @@ impl Life {
     pub fn told(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        lines[lines.len().saturating_sub(TOLD)..].join("\n")
     }
 
     /// Kills what is left of it.
@@ -111,11 +118,12 @@ impl Life {
     pub fn leave(mut self) {
         let pid = i32::try_from(self.child.id()).unwrap();
         signal(pid, Signal::TERM);
-        eventually("the program ends when it is told to", || self.child.try_wait().unwrap().is_some());
+        eventually("the program ends when it is told to", || !is_running(pid));
         self.reap();
         assert!(!is_mounted(&self.at), "it left its mount");
     }
 
+    /// Nothing else waits for the child: until then its number is its own.
     fn reap(&mut self) {
         let mut pid = self.killer.0.pid.lock().unwrap_or_else(|e| e.into_inner());
         let _ = self.child.wait();
