@@ -69,6 +69,9 @@ pub struct Args {
     /// See --delete-brake.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete_brake_percent: u8,
+    /// The unit of waits after failures and unclear answers; tests have no time.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    pace: Duration,
     /// Clear a dead mount without asking.
     #[arg(long)]
     force: bool,
@@ -117,6 +120,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             read_only: args.read_only,
             writeback_delay: args.writeback_delay,
             poll_interval: args.poll_interval,
+            pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
             host: host(),
             brake_count: args.delete_brake,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use super::faults::{Action, Fault, Rules};
+use super::probes::{Call, Moment, Probe, Probes};
 
 /// The knobs' positions.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ impl Default for Settings {
 pub struct Knobs {
     set: RwLock<Settings>,
     rules: Mutex<Rules>,
+    probes: Mutex<Probes>,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
     second: Mutex<Second>,
@@ -87,6 +89,7 @@ impl Knobs {
     pub fn new(settings: Settings) -> Self {
         let knobs = Knobs {
             rules: Mutex::default(),
+            probes: Mutex::default(),
             up: Throttle::new(settings.bandwidth),
             down: Throttle::new(settings.bandwidth),
             second: Mutex::new(Second { began: Instant::now(), taken: 0 }),
@@ -165,6 +168,20 @@ impl Knobs {
     /// One more rule, after the others.
     pub fn add_fault(&self, fault: Fault) {
         self.rules.lock().add(fault);
+    }
+
+    /// One more probe, which is called once.
+    pub fn add_probe(&self, probe: Probe) {
+        self.probes.lock().add(probe);
+    }
+
+    /// Forgets the probes that were not called.
+    pub fn clear_probes(&self) {
+        self.probes.lock().clear();
+    }
+
+    pub(super) fn probe_for(&self, method: &str, path: &str) -> Option<(Moment, Call)> {
+        self.probes.lock().meet(method, path)
     }
 
     pub(super) fn fault_for(&self, method: &str, path: &str) -> Option<Action> {

@@ -28,6 +28,7 @@ use tower_service::Service as _;
 use super::body::{Fate, Metered, Way, drain};
 use super::faults::Action;
 use super::log::{Live, RequestLog};
+use super::probes::Moment;
 use super::{Shared, drive, events, network, objects};
 
 /// What requests in the middle of their answer get when the server stops.
@@ -163,8 +164,15 @@ impl Service {
             drain(self.metered(request, &live, Fate::Pass).into_body()).await;
             return self.send(status(429, Some(TOO_MANY.to_owned()), Some(1)), &live, Fate::Pass);
         }
-        let action = self.shared.knobs.fault_for(request.method().as_str(), request.uri().path());
         let mut upward = Fate::Pass;
+        let mut handled = None;
+        match self.shared.knobs.probe_for(request.method().as_str(), request.uri().path()) {
+            Some((Moment::Arrived, call)) => call(),
+            Some((Moment::Halfway(bytes), call)) => upward = Fate::Tell(bytes, call),
+            Some((Moment::Handled, call)) => handled = Some(call),
+            None => {}
+        }
+        let action = self.shared.knobs.fault_for(request.method().as_str(), request.uri().path());
         match &action {
             Some(Action::Status { code, body, retry_after }) => {
                 let answer = status(*code, body.clone(), *retry_after);
@@ -184,6 +192,9 @@ impl Service {
             _ => {}
         }
         let response = self.handle(request, peer, &live, upward).await;
+        if let Some(call) = handled {
+            call();
+        }
         let empty = response.body().is_end_stream();
         match action {
             Some(Action::Lost) => sever(&cut).await,

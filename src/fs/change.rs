@@ -221,6 +221,7 @@ fn give_back_identity(tx: &Tx, leaving: &Node, mut heir: Node, row: Row) -> stor
     nodes::save(tx, &Node { remote: None, ..leaving.clone() })?;
     heir.emptied = heir.size == 0 && row.content.is_some();
     heir.remote = Some(row);
+    nodes::swap_echoes(tx, heir.ino, leaving.ino)?;
     heir.moved = is_moved(tx, &heir)?;
     nodes::save(tx, &heir)
 }

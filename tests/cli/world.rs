@@ -1,4 +1,5 @@
 //! An emulator in this process, a home of its own for the program, and mounts that go away whatever happens.
+#![allow(dead_code)] // each test program uses its own share
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -88,6 +89,16 @@ impl World {
     pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
         let _in = self.rt.enter();
         f()
+    }
+
+    pub fn block_on<T>(&self, f: impl Future<Output = T>) -> T {
+        self.rt.block_on(async { tokio::time::timeout(PATIENCE, f).await.expect("takes too long") })
+    }
+
+    /// Data on the server that a client destroyed or put at risk.
+    pub fn harm(&self) -> Vec<String> {
+        self.emulator.as_ref().unwrap().settle();
+        self.emulator.as_ref().unwrap().harm()
     }
 
     pub fn log(&self) -> &RequestLog {

@@ -10,8 +10,8 @@ mod tree;
 
 pub use push::{
     Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echo, forget_echoes, intent,
-    intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs, recount, unblock_all,
-    waiting_on, wake_all, wake_children, wake_failed, wanted_names,
+    intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs, recount, swap_echoes,
+    unblock_all, waiting_on, wake_all, wake_children, wake_failed, wanted_names,
 };
 pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,

@@ -242,6 +242,17 @@ pub fn forget_echo(conn: &Connection, ino: Ino, what: &str) -> Result<(), Error>
     Ok(())
 }
 
+/// Two nodes exchange what they remember of their rows: an identity has changed hands.
+pub fn swap_echoes(conn: &Connection, one: Ino, other: Ino) -> Result<(), Error> {
+    // By way of a number no node has: a value may be known of both.
+    let mut hand_over = conn.prepare_cached("UPDATE echoes SET ino=?2 WHERE ino=?1")?;
+    conn.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    for (from, to) in [(int(one.0), -1), (int(other.0), int(one.0)), (-1, int(other.0))] {
+        hand_over.execute(params![from, to])?;
+    }
+    Ok(())
+}
+
 /// Forgets echoes from before `before` (milliseconds).
 pub fn forget_echoes(conn: &Connection, before: i64) -> Result<(), Error> {
     conn.execute("DELETE FROM echoes WHERE at<?1", [before])?;
