@@ -208,6 +208,8 @@ fn behind_a_captive_portal_nothing_is_believed_nothing_lost_and_it_heals_by_itse
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
     let mut names: Vec<_> = entries.collect();
+    // An account begins with these two.
+    names.retain(|n| n != "Family" && n != "Personal");
     names.sort();
     names
 }
