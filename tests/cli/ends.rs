@@ -8,7 +8,7 @@ use std::time::Duration;
 use inxtfs::emulator::{Action, Fault};
 use rustix::process::Signal;
 
-use crate::world::{EMAIL, World, eventually, is_mounted, is_running, noise, signal};
+use crate::world::{EMAIL, World, eventually, is_mounted, is_running, noise, signal, unmount_by_hand};
 
 const NEVER: [&str; 2] = ["--writeback-delay", "1h"];
 const SOON: [&str; 2] = ["--poll-interval", "1s"];
@@ -79,7 +79,7 @@ fn an_unmount_by_another_hand_sends_what_is_left_too() {
     let world = World::logged_in();
     let child = foreground(&world, &NEVER);
     fs::write(world.drive().join("sent.txt"), "sent").unwrap();
-    crate::world::tool("fusermount3", &["-u".as_ref(), world.drive().as_ref()]);
+    unmount_by_hand(&world.drive());
     let (code, err) = end(child);
     assert_eq!(code, Some(0), "{err}");
 }
