@@ -98,8 +98,10 @@ fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready
         if let Some(folder) = &plan.folder {
             fs.enter(folder).await.map_err(|e| not_shown(folder, e))?;
         }
+        // Before the mount: a signal must never find one that nobody takes down.
+        let signals = Signals::listen()?;
         let standing = Standing::start(plan, &fs, ctx).await?;
-        standing.live(plan, &fs, ctx, announce).await
+        standing.live(plan, &fs, ctx, signals, announce).await
     });
     let status = fs.status();
     rt.block_on(async {
@@ -195,9 +197,9 @@ impl Standing {
         plan: &Plan,
         fs: &Arc<Fs>,
         ctx: &Context,
+        mut signals: Signals,
         announce: &mut dyn FnMut(&Ready),
     ) -> anyhow::Result<()> {
-        let mut signals = Signals::listen()?;
         if let Err(e) = answers(&plan.mountpoint).await {
             self.take_down().await;
             return Err(e);

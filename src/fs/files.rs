@@ -221,6 +221,10 @@ impl Files {
         self.inner.lock().handles.get(&fh).cloned().ok_or(Error::BadHandle)
     }
 
+    pub fn handles(&self) -> Vec<Fh> {
+        self.inner.lock().handles.keys().copied().collect()
+    }
+
     pub fn remove_handle(&self, fh: Fh) -> Option<Arc<Handle>> {
         self.inner.lock().handles.remove(&fh)
     }

@@ -122,6 +122,11 @@ impl Fs {
         }
     }
 
+    /// The kernel is gone, and with it all handles, also those it did not come to release.
+    pub fn release_all(self: &Arc<Self>) {
+        self.files.handles().into_iter().for_each(|fh| self.release(fh));
+    }
+
     /// Commits what an open file's state says and the row does not. Nothing to say commits nothing.
     pub(super) fn journal(self: &Arc<Self>, file: &Held) -> Result<()> {
         loop {

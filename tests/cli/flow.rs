@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::process::Signal;
 
-use crate::world::{World, eventually, is_mounted, is_running, noise, signal, tool};
+use crate::world::{World, eventually, is_mounted, is_running, noise, signal, tool, unmount_by_hand};
 
 #[test]
 fn a_large_file_survives_the_loss_of_the_cache() {
@@ -118,7 +118,7 @@ fn an_unmount_by_another_hand_ends_the_process_in_order() {
     world.mount();
     fs::write(world.drive().join("a.txt"), "a").unwrap();
     let pid = world.mount_pid();
-    tool("fusermount3", &["-u".as_ref(), world.drive().as_ref()]);
+    unmount_by_hand(&world.drive());
     eventually("the process ends", || !is_running(pid));
     world.on_drive("status", &[]).expect(12);
     world.mount();

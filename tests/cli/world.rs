@@ -230,6 +230,13 @@ pub fn is_mounted(at: &Path) -> bool {
     table.lines().any(|line| line.split(' ').nth(1) == Some(at))
 }
 
+/// As anybody can. The kernel may still be letting go of files that were closed a moment ago.
+pub fn unmount_by_hand(at: &Path) {
+    eventually("the kernel lets go", || {
+        Command::new("fusermount3").arg("-u").arg(at).output().unwrap().status.success()
+    });
+}
+
 /// Waits until `done`, with a bound.
 #[track_caller]
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {

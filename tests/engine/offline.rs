@@ -8,7 +8,7 @@ use inxtfs::remote::Method as M;
 use inxtfs::remote::fault::{Action, Fault};
 use inxtfs::remote::memory::Memory;
 
-use super::harness::{Engine, READ, eager, eventually, patient};
+use super::harness::{Engine, READ, TRUNCATE, eager, eventually, patient};
 
 fn is_offline(e: &Engine) -> bool {
     matches!(e.fs().status().session, SessionState::Offline { since, .. } if since > 0)
@@ -120,6 +120,18 @@ fn what_failed_while_the_network_was_away_does_not_sit_its_wait_out_when_it_is_b
         let files = e.cloud.files();
         files.contains_key("new.txt") && !files.contains_key("old.txt")
     });
+}
+
+#[test]
+fn what_the_kernel_did_not_come_to_release_is_sent_at_the_end_all_the_same() {
+    let e = Engine::new();
+    let fh = e.create("f.txt", TRUNCATE).unwrap();
+    e.write_fh(fh, 0, b"closed, and never released").unwrap();
+    e.flush(fh).unwrap();
+    assert_eq!(e.drained().totals.items, 1, "as long as it may be written it is not sent");
+    e.fs().release_all();
+    e.drain();
+    assert_eq!(e.cloud.files()["f.txt"], "closed, and never released");
 }
 
 #[test]
