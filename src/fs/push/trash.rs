@@ -37,6 +37,10 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
             Err(e) => return note_failure(fs, &[node], &e),
         }
     }
+    if !items.is_empty() {
+        // A loss of power may take back what was done here, and must not find the old gone and the new not there.
+        fs.blocking(|fs| fs.sync_all()).get().await?;
+    }
     for batch in items.chunks(BATCH) {
         let ids: Vec<_> = batch.iter().filter_map(|n| n.id().map(|id| (n.kind, id.clone()))).collect();
         match fs.health.note(fs.remote.trash(&ids).await) {
