@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::read::CHAIN_MAX;
 use super::{Fs, Result};
 use crate::store::nodes::Node;
 use crate::store::{self, Conn, Content, ContentId};
@@ -137,6 +138,20 @@ impl Fs {
         content.sync()?;
         if content.is_staged() {
             self.db().write(|tx| content.mark_durable(tx))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the fetched blocks of what a content lies on to the disk.
+    pub(super) fn sync_below(&self, content: &Content) -> Result<()> {
+        let mut below = content.base();
+        for _ in 0..CHAIN_MAX {
+            let Some((id, limit)) = below.take() else { break };
+            if limit > 0 {
+                let base = self.blocks().open(id)?;
+                base.sync_fetched()?;
+                below = base.base();
+            }
         }
         Ok(())
     }

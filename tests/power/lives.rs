@@ -97,7 +97,7 @@ impl Life {
         match outcome {
             Ok(value) => Ok(value),
             Err(_) if self.m.plug.is_dead() => Err(Gone),
-            Err(e) => panic!("{e}: {:#?}", self.log),
+            Err(e) => panic!("{e}: {:?}", self.log),
         }
     }
 
@@ -270,12 +270,7 @@ impl Life {
         for path in &names {
             match self.m.shown(path).map(|s| (s.bytes, s.mtime)) {
                 Ok((Ok(bytes), mtime)) => _ = shown.insert(path.clone(), Known { bytes, mtime: Some(mtime) }),
-                _ => assert_eq!(
-                    told.get(path),
-                    Some(&true),
-                    "{path} cannot be read and is not told: {:#?}",
-                    self.log
-                ),
+                other => assert_eq!(told.get(path), Some(&true), "{path}: {other:?}, not told: {:?}", self.log),
             }
         }
         let fits = |tree: &Tree| {
@@ -287,23 +282,27 @@ impl Life {
             tree.keys().eq(names.iter()) && tree.iter().all(|(p, k)| same(p, k))
         };
         let Some(at) = self.moments.iter().rposition(fits) else {
-            let brief =
-                |t: &Tree| t.iter().map(|(p, k)| (p.clone(), k.bytes.len(), k.mtime)).collect::<Vec<_>>();
+            let brief = |t: &Tree| {
+                let one = |(p, k): (&String, &Known)| {
+                    format!("{p} {} {}", k.bytes.len(), k.mtime.map_or(0, |t| t.nanos))
+                };
+                t.iter().map(one).collect::<Vec<_>>().join(", ")
+            };
+            let moments: Vec<_> = self.moments.iter().map(brief).collect();
             panic!(
-                "it never looked like this: {:?}\ntold {told:?}\nsince the sync: {:#?}\n{:#?}",
+                "it never looked like this:\n{}\n{names:?}\ntold {told:?}\nsince the sync: {moments:#?}\n{:?}",
                 brief(&shown),
-                self.moments.iter().map(brief).collect::<Vec<_>>(),
                 self.log
             );
         };
         for (path, blocked) in &told {
             // What was durable here alone is never lost; what is shown instead of a lost change is whole.
             let always = self.moments[..=at].iter().all(|t| t.contains_key(path));
-            assert!(!(always && *blocked), "{path} was there all the time and is blocked: {:#?}", self.log);
+            assert!(!(always && *blocked), "{path} was there all the time and is blocked: {:?}", self.log);
             if let Some(now) = shown.get(path) {
                 let known = |k: &Known| k.bytes == now.bytes;
                 let own = self.moments[..=at].iter().filter_map(|t| t.get(path)).any(known);
-                assert!(self.ever.contains(&now.bytes) && (own || !always), "{path}: {:#?}", self.log);
+                assert!(self.ever.contains(&now.bytes) && (own || !always), "{path}: {:?}", self.log);
             }
         }
         for (path, _) in told.iter().filter(|(_, blocked)| **blocked) {
@@ -329,7 +328,7 @@ impl Life {
         let there: BTreeMap<_, _> =
             self.m.engine.cloud_tree().into_iter().filter_map(|(p, b)| Some((p, b?))).collect();
         let here: BTreeMap<_, _> = self.now().iter().map(|(p, k)| (p.clone(), k.bytes.clone())).collect();
-        assert!(there == here, "{:?} {:?}\n{:#?}", there.keys(), here.keys(), self.log);
+        assert!(there == here, "{:?} {:?}\n{:?}", there.keys(), here.keys(), self.log);
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use inxtfs::fs::{Error, ItemState};
 use inxtfs::types::Timestamp;
 
-use super::harness::{APPEND, TRUNCATE, eager, noise, patient};
+use super::harness::{APPEND, TRUNCATE, eager, eventually, noise, patient};
 use super::machine::{Machine, Shown};
 
 /// Losses tried of each situation.
@@ -82,7 +82,7 @@ fn what_a_killed_process_journalled_is_made_durable_by_the_next_one() {
             m.engine.put("f", &noise(100_000, 1)).unwrap();
             m.die();
             m.engine.polls(1);
-            super::harness::eventually("it is durable", || {
+            eventually("it is durable", || {
                 m.tick();
                 let before = m.plug.syncs();
                 m.tick();
@@ -105,7 +105,7 @@ fn creating_a_thousand_small_files_syncs_no_content_until_the_syncers_round() {
     let (blocks_now, others_now) = m.plug.syncs();
     assert_eq!(blocks_now, blocks);
     // The log is folded into the database now and then.
-    assert!(others_now - others < 60, "{}", others_now - others);
+    assert!(others_now - others < 250, "{}", others_now - others);
     m.tick();
     let (after, _) = m.plug.syncs();
     assert!(after > blocks && after - blocks < 10, "one round syncs each file once: {}", after - blocks);
@@ -189,7 +189,7 @@ fn a_torn_change_of_what_the_server_has_falls_back_to_it_and_is_told() {
         let mut m = Machine::new(patient());
         let row = m.engine.foreign_file(&m.engine.cloud_root(), "f", &noise(150_000, 1));
         m.engine.polls(1);
-        m.tick();
+        m.fsync("f").unwrap();
         m.engine.put("f", &noise(140_000, 2)).unwrap();
         m.cut(seed);
         let shown = m.shown("f").unwrap();
@@ -223,12 +223,17 @@ fn a_torn_new_file_is_blocked_and_told_and_never_sent() {
             assert!(*blocked);
             torn += 1;
             assert!(m.engine.read("f").is_err(), "neither zeros nor a part of it");
-            let status = m.engine.drained();
-            assert!(status.queue[0].error.as_ref().is_some_and(|e| e.contains("machine stopped")));
-            assert!(m.sent().is_empty());
-            // Told again by the next start, and gone once it is rewritten.
+            // The next start tells it, too.
             m.die();
-            assert_eq!(m.engine.fs().status().queue[0].state, ItemState::Blocked);
+            let item = m.engine.fs().status().queue.remove(0);
+            assert_eq!(item.state, ItemState::Blocked);
+            assert!(item.error.is_some_and(|e| e.contains("machine stopped")));
+            // Nor is it sent when somebody insists; a rewrite mends it.
+            m.engine.fs().retry_blocked().unwrap();
+            eventually("it is tried", || {
+                m.engine.fs().status().queue[0].error.as_ref().is_some_and(|e| e.contains("damaged"))
+            });
+            assert!(m.sent().is_empty());
             m.engine.put("f", b"again").unwrap();
             m.engine.drain();
             assert_eq!(m.sent(), ["again"]);

@@ -129,7 +129,7 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     for _ in 0..FETCHES {
         let missing = fs.misses(content, 0..content.size()).map_err(unsendable)?;
         if missing.is_empty() {
-            return Ok(());
+            return keep_below(fs, content).await;
         }
         for miss in missing {
             match fs.fetch_verified(&miss.content, &miss.version, miss.range).await {
@@ -147,6 +147,16 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
 }
 
+/// What the content lies on is on the disk before the server deletes it.
+async fn keep_below(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
+    if content.base().is_none_or(|(_, limit)| limit == 0) {
+        return Ok(());
+    }
+    let (kept, content) = (fs.clone(), content.clone());
+    let synced = fs.rt.spawn_blocking(move || kept.sync_below(&content)).await;
+    Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+}
+
 /// What cannot be read cannot be sent: a person has to decide.
 fn unsendable(e: crate::fs::Error) -> Stop {
     remote::Error::Corrupt(format!("the unwritten rest of the file cannot be read: {e}")).into()
@@ -161,7 +171,10 @@ async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step
         return Ok(());
     }
     match fs.fetch(&content, base, 0..size).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            let synced = fs.rt.spawn_blocking(move || content.sync_fetched()).await;
+            Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+        }
         Err(crate::fs::Error::Offline) => {
             Err(remote::Error::Offline("the former content is not here yet".to_owned()).into())
         }

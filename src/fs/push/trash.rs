@@ -40,6 +40,10 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
             Err(e) => return note_failure(fs, &[node], &e),
         }
     }
+    if !items.is_empty() {
+        // A loss of power may take back what was done here, and must not find the old gone and the new not there.
+        fs.blocking(|fs| fs.sync_all()).get().await?;
+    }
     for batch in items.chunks(BATCH) {
         // The user may have gone on deleting.
         if brake::holds(fs)? {

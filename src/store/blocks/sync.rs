@@ -72,6 +72,15 @@ impl Content {
         Blocks(self.shared.clone()).sync(std::slice::from_ref(self)).pop().unwrap_or(Ok(()))
     }
 
+    /// Brings the fetched blocks of a cached content to the disk: when they cannot be fetched again.
+    pub fn sync_fetched(&self) -> Result<()> {
+        let fill_at = self.state.lock().fill_at;
+        match fill_at {
+            Some(loc) if loc.in_slab() => self.shared.slabs.file(loc.place)?.sync(),
+            _ => self.fetched.sync(),
+        }
+    }
+
     /// Whether all that has been sealed is on the disk.
     #[must_use]
     pub fn is_synced(&self) -> bool {
