@@ -37,7 +37,8 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
+/// Where mounts are running; at least one.
+pub async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
     let mounts: Result<Vec<_>, _> = client
         .all()
         .await

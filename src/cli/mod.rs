@@ -10,11 +10,13 @@ mod daemon;
 mod demo;
 mod emulator;
 pub mod exit;
+mod failed;
 mod flush;
 mod logging;
 mod login;
 mod logout;
 mod mount;
+mod partial;
 mod paths;
 mod point;
 mod process;
@@ -74,6 +76,7 @@ enum Command {
     Umount(umount::Args),
     Status(status::Args),
     Flush(flush::Args),
+    Failed(failed::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => umount::run(args, &ctx),
         Command::Status(args) => status::run(args, &ctx),
         Command::Flush(args) => flush::run(args, &ctx),
+        Command::Failed(args) => failed::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
@@ -124,6 +128,11 @@ mod tests {
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
             "inxtfs -vv flush --gateway http://127.0.0.1:1 --config-dir /x",
+            "inxtfs failed list --json",
+            "inxtfs failed export 7 out --force --mount /m",
+            "inxtfs failed retry",
+            "inxtfs failed retry 7 8",
+            "inxtfs failed discard 7 8",
             "inxtfs demo",
             "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
         ] {
@@ -131,5 +140,6 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");
     }
 }

@@ -43,6 +43,11 @@ pub fn bytes(n: u64) -> String {
     if unit == "B" { format!("{n} B") } else { format!("{amount:.1} {unit}") }
 }
 
+/// Names come from anywhere: what a terminal would obey is shown as a question mark.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// `1 change`, `2 changes`.
 pub fn changes(n: u64) -> String {
     if n == 1 { "1 change".to_owned() } else { format!("{n} changes") }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
-use super::{Error, place};
+use super::{Error, acts, place};
 use crate::fs::{Fs, Status};
 
 /// Connections served at a time; more wait in the kernel's queue.
@@ -39,6 +39,8 @@ pub struct Served {
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
     /// Sends everything; dropping the future only stops the waiting.
     pub drain: Box<dyn Fn() -> BoxFuture<'static, Status> + Send + Sync>,
+    /// For what a person decides about failed items; none refuses all of that.
+    pub fs: Option<Arc<Fs>>,
     /// Takes the mount away and lets the process end.
     pub unmount: Box<dyn Fn() -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync>,
 }
@@ -53,6 +55,7 @@ impl Served {
         let drained = Arc::clone(&fs);
         Served {
             identity,
+            fs: Some(Arc::clone(&fs)),
             status: Box::new(move || fs.status()),
             drain: Box::new(move || {
                 let fs = Arc::clone(&drained);
@@ -179,6 +182,12 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
         Request::Drain => {
             let status = drain(served, to).await?;
             wire::send(to, &Reply::Done { status }).await
+        }
+        Request::Failed { .. } | Request::Retry { .. } | Request::Discard { .. } | Request::Export { .. } => {
+            match &served.fs {
+                Some(fs) => acts::answer(request, fs, to).await,
+                None => wire::send(to, &Reply::Refused { why: "nothing to decide here".to_owned() }).await,
+            }
         }
         Request::Unmount { detach } => {
             if !detach {

@@ -60,6 +60,7 @@ impl Fake {
         let unmounts = Arc::clone(&self.unmounts);
         let served = Served {
             identity,
+            fs: None,
             status: Box::new(move || status(left.load(Ordering::SeqCst))),
             drain: Box::new(move || {
                 let (left, sent) = (Arc::clone(&drained), Arc::clone(&sent));

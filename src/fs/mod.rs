@@ -13,8 +13,12 @@
 
 mod change;
 mod config;
+mod damage;
+mod discard;
 mod drain;
 mod error;
+mod export;
+mod failed;
 mod fetch;
 mod files;
 mod health;
@@ -43,14 +47,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
+pub use discard::Discarded;
 pub use error::{Error, Result};
+pub use export::{Export, Part};
+pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use status::{ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;
 use crate::store::nodes::{self, Node};
-use crate::store::{Blocks, Db, Store};
+use crate::store::{Blocks, Db, Store, Verdict};
 use crate::types::{Ino, Kind, Row, Status as RowStatus, Timestamp};
 
 /// A mounted drive, without the kernel.
@@ -209,6 +216,9 @@ impl Fs {
                 ?verdict,
                 "staged content that was not synced before the machine stopped"
             );
+            if let Verdict::Damaged(blocks) = verdict {
+                self.note_damaged_content(content, blocks.first().copied().unwrap_or(0))?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::types::{Fh, Version};
 
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
-const CHAIN_MAX: usize = 64;
+pub(super) const CHAIN_MAX: usize = 64;
 
 /// Reading ahead begins with this much, doubles with each step, and ends here.
 const WINDOW_MIN: u64 = 1 << 20;
@@ -50,12 +50,13 @@ impl Fs {
             return Answer::later(async move { fs.fetch_past_cache(&version, size, range).await });
         }
         self.read_ahead(&handle, &source, &range);
-        match self.segments(&source, range.clone()) {
+        let ino = handle.file.ino;
+        match self.note_damage(ino, self.segments(&source, range.clone())) {
             Err(e) => Answer::Now(Err(e)),
             Ok(s) if s.iter().all(|s| !matches!(s, Segment::Missing(_))) => Answer::Now(Ok(join(s))),
             Ok(_) => {
                 let fs = self.clone();
-                Answer::later(async move { fs.read_fetching(&source, range).await })
+                Answer::later(async move { fs.note_damage(ino, fs.read_fetching(&source, range).await) })
             }
         }
     }
