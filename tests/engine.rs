@@ -4,6 +4,8 @@
 
 #[path = "engine/content.rs"]
 mod content;
+#[path = "engine/failed.rs"]
+mod failed;
 #[path = "engine/faults.rs"]
 mod faults;
 #[path = "engine/harness.rs"]
