@@ -6,6 +6,8 @@
 mod brake;
 #[path = "engine/content.rs"]
 mod content;
+#[path = "engine/failed.rs"]
+mod failed;
 #[path = "engine/faults.rs"]
 mod faults;
 #[path = "engine/harness.rs"]

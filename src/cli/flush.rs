@@ -42,7 +42,8 @@ pub async fn chosen(client: &Client, named: Option<PathBuf>) -> anyhow::Result<V
     }
 }
 
-async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
+/// Where mounts are running; at least one.
+pub async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
     let mounts: Result<Vec<_>, _> = client
         .all()
         .await

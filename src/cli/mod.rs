@@ -11,11 +11,13 @@ mod daemon;
 mod demo;
 mod emulator;
 pub mod exit;
+mod failed;
 mod flush;
 mod logging;
 mod login;
 mod logout;
 mod mount;
+mod partial;
 mod paths;
 mod point;
 mod process;
@@ -79,6 +81,7 @@ enum Command {
     Flush(flush::Args),
     Resume(resume::Args),
     Restore(restore::Args),
+    Failed(failed::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Flush(args) => flush::run(args, &ctx),
         Command::Resume(args) => resume::run(args, &ctx),
         Command::Restore(args) => restore::run(args, &ctx),
+        Command::Failed(args) => failed::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
@@ -134,6 +138,11 @@ mod tests {
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
             "inxtfs -vv flush --gateway http://127.0.0.1:1 --config-dir /x",
+            "inxtfs failed list --json",
+            "inxtfs failed export 7 out --force --mount /m",
+            "inxtfs failed retry",
+            "inxtfs failed retry 7 8",
+            "inxtfs failed discard 7 8",
             "inxtfs demo",
             "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
         ] {
@@ -142,5 +151,6 @@ mod tests {
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");
     }
 }

@@ -54,6 +54,11 @@ pub fn since(moment: i64) -> String {
     }
 }
 
+/// Names come from anywhere: what a terminal would obey is shown as a question mark.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// `1 change`, `2 changes`.
 pub fn changes(n: u64) -> String {
     if n == 1 { "1 change".to_owned() } else { format!("{n} changes") }

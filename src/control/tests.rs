@@ -62,6 +62,7 @@ impl Fake {
         let unmounts = Arc::clone(&self.unmounts);
         let served = Served {
             identity,
+            fs: None,
             status: Box::new(move || status(left.load(Ordering::SeqCst))),
             drain: Box::new(move || {
                 let (left, sent) = (Arc::clone(&drained), Arc::clone(&sent));
@@ -126,6 +127,7 @@ async fn a_dead_socket_is_removed_and_a_live_one_is_not_taken_over() {
     let identity = r.client.ping(&r.mountpoint).await.unwrap();
     let second = Served {
         identity,
+        fs: None,
         status: Box::new(|| status(0)),
         drain: Box::new(|| Box::pin(async { status(0) })),
         unmount: Box::new(|_| Box::pin(async { Ok(()) })),

@@ -190,7 +190,7 @@ impl Fs {
 /// Takes a node out of its folder: a tombstone if the server knows it, else gone once nobody has it open.
 pub(super) fn bury(tx: &Tx, mut node: Node, due: i64, after: &mut After) -> store::Result<()> {
     (node.linked, node.tomb, node.due, node.emptied) = (false, true, due, false);
-    (node.tries, node.blocked, node.error, node.waits_for) = (0, false, None, None);
+    (node.tries, node.blocked, node.error, node.waits_for) = (0, None, None, None);
     // A create in flight keeps its content until its fate is known.
     if nodes::intent(tx, node.ino)?.is_none() {
         after.retired.extend(node.content.take());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::push::brake;
-use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, now_ms};
+use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, failed, now_ms};
 use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind};
 
@@ -73,27 +73,22 @@ impl Fs {
         let sent = self.push.sent(node.ino);
         let held = node.tomb && braked && sent.is_none();
         let state = match sent {
-            _ if node.blocked || held => ItemState::Blocked,
+            _ if node.blocked.is_some() || held => ItemState::Blocked,
             Some(_) => ItemState::Sending,
             None if node.error.is_some() => ItemState::Retrying,
             None => ItemState::Waiting,
         };
-        let what = match (&node.remote, node.kind) {
-            _ if node.tomb => "delete",
-            (None, Kind::Folder) => "mkdir",
-            (None, Kind::File) => "create",
-            _ if node.content_dirty() => "upload",
-            _ => "move",
-        };
         QueueItem {
             ino: node.ino.0,
             path: path.unwrap_or_else(|| node.name.clone()),
-            what: what.to_owned(),
+            what: what_of(node).to_owned(),
             state,
             size: if node.tomb || node.content.is_none() { 0 } else { node.size },
             sent: sent.unwrap_or(0),
             tries: node.tries,
             error: if held { Some("held back with all deletes".to_owned()) } else { node.error.clone() },
+            reason: node.blocked.map(|b| failed::word(b).to_owned()),
+            remedy: node.blocked.map(|b| failed::remedy(b).to_owned()),
         }
     }
 
@@ -169,7 +164,7 @@ impl Fs {
                 let first = n.waits_for.is_some_and(|w| inos.contains(&w) || held(w));
                 let below = !n.tomb && n.parent.is_some_and(|p| unborn.contains(&p));
                 let above = n.tomb && n.id().is_some_and(|id| folders.contains(id));
-                let stuck = n.blocked || open || first || below || above;
+                let stuck = n.blocked.is_some() || open || first || below || above;
                 if stuck {
                     inos.insert(n.ino);
                     unborn.extend(n.remote.is_none().then_some(n.ino));
@@ -181,18 +176,6 @@ impl Fs {
                 return rest.is_empty();
             }
         }
-    }
-
-    /// Everything that was blocked is tried again.
-    ///
-    /// # Errors
-    /// Those of the local state.
-    pub fn retry_blocked(&self) -> Result<()> {
-        if self.db().read(nodes::recount)?.blocked > 0 {
-            self.db().write(|tx| nodes::unblock_all(tx))?;
-            self.push.wake();
-        }
-        Ok(())
     }
 
     /// Looks for remote changes now.
@@ -220,5 +203,16 @@ impl Fs {
             Ok(Err(e)) => tracing::error!(error = %e, at = now_ms(), "closing the local state failed"),
             Err(e) => tracing::error!(error = %e, "closing the local state failed"),
         }
+    }
+}
+
+/// What is to be done for a node that is in the queue.
+pub(super) fn what_of(node: &Node) -> &'static str {
+    match (&node.remote, node.kind) {
+        _ if node.tomb => "delete",
+        (None, Kind::Folder) => "mkdir",
+        (None, Kind::File) => "create",
+        _ if node.content_dirty() => "upload",
+        _ => "move",
     }
 }

@@ -70,6 +70,13 @@ pub(super) struct Held {
     writes: bool,
 }
 
+impl Held {
+    /// Whether nobody else uses the inode and nothing of it is still to be journalled.
+    pub fn is_alone(&self) -> bool {
+        self.refs.load(Ordering::Acquire) == 1 && !self.unjournalled.load(Ordering::Acquire)
+    }
+}
+
 impl Deref for Held {
     type Target = File;
     fn deref(&self) -> &File {

@@ -13,8 +13,12 @@
 
 mod change;
 mod config;
+mod damage;
+mod discard;
 mod drain;
 mod error;
+mod export;
+mod failed;
 mod fetch;
 mod files;
 mod health;
@@ -44,7 +48,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
+pub use discard::Discarded;
 pub use error::{Error, Result};
+pub use export::{Export, Part};
+pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use status::{Brake, ItemState, QueueItem, SessionState, Status, Totals};
 

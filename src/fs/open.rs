@@ -166,7 +166,7 @@ impl Fs {
                 }
                 journal_content(&mut node, staged.as_deref(), state);
                 node.due = if state.size == 0 { self.config.due_empty(now) } else { self.config.due(now) };
-                (node.tries, node.blocked, node.error) = (0, false, None);
+                (node.tries, node.blocked, node.error) = (0, None, None);
             }
             (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);
             nodes::save(tx, &node)?;

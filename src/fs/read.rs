@@ -52,12 +52,16 @@ impl Fs {
             });
         }
         self.read_ahead(&handle, &source, &range);
-        match self.segments(&source, range.clone()) {
+        let ino = handle.file.ino;
+        match self.note_damage(ino, self.segments(&source, range.clone())) {
             Err(e) => Answer::Now(Err(e)),
             Ok(s) if s.iter().all(|s| !matches!(s, Segment::Missing(_))) => Answer::Now(Ok(join(s))),
             Ok(_) => {
                 let fs = self.clone();
-                Answer::later(async move { fs.health.while_online(fs.read_fetching(&source, range)).await })
+                Answer::later(async move {
+                    let read = fs.health.while_online(fs.read_fetching(&source, range)).await;
+                    fs.note_damage(ino, read)
+                })
             }
         }
     }

@@ -184,7 +184,7 @@ impl Fs {
             source.alias = source.alias && m.from.1 == m.to.1;
             source.ctime = Timestamp::now();
             source.moved = is_moved(tx, &source)?;
-            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, false, None);
+            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, None, None);
             nodes::save(tx, &source)?;
             let now = Timestamp::now();
             nodes::touch(tx, m.from.0, now)?;

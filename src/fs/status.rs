@@ -19,8 +19,14 @@ pub struct QueueItem {
     pub sent: u64,
     /// Failed tries so far.
     pub tries: u32,
-    /// The last failure, and what would help.
+    /// The last failure.
     pub error: Option<String>,
+    /// Why it is blocked, in one word (see [`FailedItem::reason`](super::FailedItem::reason)).
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What would help, if it is blocked.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// Where a queued item stands.

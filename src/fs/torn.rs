@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::read::CHAIN_MAX;
 use super::{Fs, Result};
-use crate::store::nodes::{self, Node};
+use crate::store::nodes::{self, Blocked, Node};
 use crate::store::{self, Content, Piece, Tx, Verdict};
 use crate::types::Timestamp;
 
@@ -36,7 +36,7 @@ impl Fs {
             }
             let mut told = Vec::new();
             for ino in &torn {
-                let Some(node) = nodes::get(tx, *ino)?.filter(|n| !n.blocked) else { continue };
+                let Some(node) = nodes::get(tx, *ino)?.filter(|n| n.blocked.is_none()) else { continue };
                 let path = nodes::path_of(tx, *ino)?.unwrap_or_else(|| node.name.clone());
                 told.push(format!("{path}: {}", self.fall_back(tx, node)?));
             }
@@ -92,7 +92,7 @@ impl Fs {
     /// What a node shows instead of torn content, and the words for it.
     fn fall_back(&self, tx: &Tx, mut node: Node) -> store::Result<&'static str> {
         let Some(row) = &node.remote else {
-            node.blocked = true;
+            node.blocked = Some(Blocked::Damaged);
             node.error = Some(
                 "it had not reached the disk when the machine stopped: parts of it are lost, the rest can be read"
                     .to_owned(),
@@ -103,7 +103,7 @@ impl Fs {
         (node.size, node.mtime, node.ctime) = (row.size, row.modified, Timestamp::now());
         let torn = node.content.take();
         (node.uploaded, node.emptied) = (None, false);
-        (node.tries, node.blocked, node.error) = (0, false, None);
+        (node.tries, node.blocked, node.error) = (0, None, None);
         nodes::save(tx, &node)?;
         if let Some(id) = torn {
             self.forget_if_stray(tx, id)?;

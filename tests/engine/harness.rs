@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use inxtfs::crypto::seal::Key;
-use inxtfs::fs::{Answer, Attr, Config, DirEntry, Error, Fs, Kernel, OpenFlags, Result, SetAttr, Status};
+use inxtfs::fs::{
+    Answer, Attr, Config, DirEntry, Error, FailedItem, Fs, Kernel, OpenFlags, Part, Result, SetAttr, Status,
+};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
@@ -410,6 +412,35 @@ impl Engine {
     pub fn sent(&self) -> Vec<Method> {
         let calls = self.cloud.calls().into_iter();
         calls.filter(|c| c.client == "here" && c.method.mutates()).map(|c| c.method).collect()
+    }
+
+    /// Where local state lies.
+    pub fn state_dir(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
+    /// What waits for a decision.
+    pub fn failed(&self) -> Vec<FailedItem> {
+        self.fs().failed(0, 1000).unwrap()
+    }
+
+    /// What is kept of a file, holes as zeros, and what of it cannot be read.
+    pub fn export(&self, id: u64) -> (Vec<u8>, Vec<(std::ops::Range<u64>, String)>) {
+        let mut export = self.fs().export(Ino(id)).unwrap();
+        let mut bytes = vec![0; usize::try_from(export.size()).unwrap()];
+        let mut missing = Vec::new();
+        while let Some(parts) = self.block_on(export.next()).unwrap() {
+            for part in parts {
+                match part {
+                    Part::Data(at, data) => {
+                        let at = usize::try_from(at).unwrap();
+                        bytes[at..at + data.len()].copy_from_slice(&data);
+                    }
+                    Part::Missing(range, why) => missing.push((range, why)),
+                }
+            }
+        }
+        (bytes, missing)
     }
 
     pub fn blocked(&self) -> Vec<(String, String)> {

@@ -270,7 +270,9 @@ impl Life {
         for path in &names {
             match self.m.shown(path).map(|s| (s.bytes, s.mtime)) {
                 Ok((Ok(bytes), mtime)) => _ = shown.insert(path.clone(), Known { bytes, mtime: Some(mtime) }),
-                other => assert_eq!(told.get(path), Some(&true), "{path}: {other:?}, not told: {:?}", self.log),
+                other => {
+                    assert_eq!(told.get(path), Some(&true), "{path}: {other:?}, not told: {:?}", self.log)
+                }
             }
         }
         let fits = |tree: &Tree| {

@@ -82,7 +82,7 @@ impl<'a> Merge<'a> {
     /// Takes back a delete the user made here.
     pub fn revive(&mut self, row: &Row) -> Result<()> {
         let Some(mut node) = nodes::by_remote(self.tx, &row.id)?.filter(|n| n.tomb) else { return Ok(()) };
-        (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, false, None, None);
+        (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, None, None, None);
         node.remote = Some(row.clone());
         (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
         self.place_row(node, row)
@@ -91,7 +91,7 @@ impl<'a> Merge<'a> {
     /// Our delete has arrived; so have those below it.
     fn delete_confirmed(&mut self, mut node: Node, row: &Row) -> Result<()> {
         (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
-        (node.moved, node.emptied, node.uploaded) = (false, false, None);
+        (node.moved, node.emptied, node.uploaded, node.blocked) = (false, false, None, None);
         self.outcome.retired.extend(node.content.take());
         node.remote = Some(row.clone());
         nodes::save(self.tx, &node)?;

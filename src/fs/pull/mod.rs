@@ -6,6 +6,7 @@
 mod feed;
 mod merge;
 mod place;
+mod revert;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
 pub(super) use merge::ECHO;
+pub(super) use revert::revert;
 
 /// Rows merged in one transaction: a few milliseconds at most.
 const CHUNK: usize = 64;
@@ -122,7 +124,8 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
     Ok(())
 }
 
-fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+/// What is left to do after a transaction that merged. No file's state is locked meanwhile.
+pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {

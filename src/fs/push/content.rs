@@ -5,14 +5,17 @@ use std::sync::atomic::Ordering;
 
 use super::step::{Step, Stop, check_name, settle_name};
 use super::{Turn, confirm, names};
-use crate::fs::{Fs, fetch, now_ms, pull};
+use crate::fs::{Fs, damage, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
-use crate::store::nodes::{self, Intent, Node};
+use crate::store::nodes::{self, Blocked, Intent, Node};
 use crate::types::{Kind, NodeId, Row, Status, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
+
+/// Tries before what the server does not give of a base counts as lost: replicas lag.
+const LOST_AFTER: u32 = 2;
 
 /// Brings a file's content over: creates the file, or replaces the content of its row.
 pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId) -> Step {
@@ -85,7 +88,7 @@ async fn upload(
     if fs.quota.max_file().is_some_and(|max| content.size() > max) {
         return Err(remote::Error::Refused(Refusal::TooLarge).into());
     }
-    complete(fs, content).await?;
+    complete(fs, node, content).await?;
     turn.sent.store(0, Ordering::Relaxed);
     let sent = turn.sent.clone();
     let body = fetch::body_of(
@@ -115,7 +118,7 @@ async fn upload(
 }
 
 /// Deletes an object that no row has and no intent names.
-pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
+pub(in crate::fs) fn discard(fs: &Arc<Fs>, version: Version) {
     let remote = fs.remote.clone();
     fs.spawn(async move {
         if let Err(e) = remote.discard(&version).await {
@@ -125,9 +128,9 @@ pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
 }
 
 /// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
-async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
+async fn complete(fs: &Arc<Fs>, node: &Node, content: &Arc<Content>) -> Step {
     for _ in 0..FETCHES {
-        let missing = fs.misses(content, 0..content.size()).map_err(unsendable)?;
+        let missing = fs.misses(content, 0..content.size())?;
         if missing.is_empty() {
             return keep_below(fs, content).await;
         }
@@ -140,7 +143,19 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
                     );
                 }
                 Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
-                Err(e) => return Err(unsendable(e)),
+                Err(crate::fs::Error::Lost(why)) if node.tries >= LOST_AFTER => {
+                    return Err(Stop::Blocked(Blocked::BaseLost, damage::base_lost(&why)));
+                }
+                // Read, not written: nothing can have been done by it. Tried again.
+                Err(crate::fs::Error::Lost(why) | crate::fs::Error::Io(why)) => {
+                    return Err(remote::Error::Ambiguous(damage::base_lost(&why)).into());
+                }
+                Err(crate::fs::Error::TimedOut) => {
+                    return Err(
+                        remote::Error::Offline("the rest of the file came too slowly".to_owned()).into()
+                    );
+                }
+                Err(e) => return Err(e.into()),
             }
         }
     }
@@ -155,11 +170,6 @@ async fn keep_below(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     let (kept, content) = (fs.clone(), content.clone());
     let synced = fs.rt.spawn_blocking(move || kept.sync_below(&content)).await;
     Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
-}
-
-/// What cannot be read cannot be sent: a person has to decide.
-fn unsendable(e: crate::fs::Error) -> Stop {
-    remote::Error::Corrupt(format!("the unwritten rest of the file cannot be read: {e}")).into()
 }
 
 /// The server deletes the base when the replace succeeds: what other open files and staged copies still need of

@@ -20,6 +20,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
+pub(super) use content::discard as discard_object;
+
 use super::{Fs, now_ms};
 use crate::store::nodes::{self, Node};
 use crate::types::Ino;

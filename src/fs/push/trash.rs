@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{backoff, brake, confirm};
-use crate::fs::{Error, Fs, Result, now_ms, pull};
+use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status};
@@ -17,6 +17,8 @@ const BATCH: usize = 50;
 const ROUND: usize = 1000;
 /// A delete that the feed has not shown after this many units is sent again.
 const UNSEEN: i64 = 3;
+/// A delete that was refused so often waits for a person.
+const REFUSED_AFTER: u32 = 5;
 /// After so many sendings each row is asked for itself.
 const ASK_AFTER: u32 = 2;
 
@@ -81,7 +83,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
                 None => false,
             };
             let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
-                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && !p.blocked),
+                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && p.blocked.is_none()),
                 None => false,
             };
             Ok((busy, waits, above))
@@ -198,23 +200,29 @@ fn note_sent(fs: &Fs, batch: &[Node]) -> Result<()> {
 }
 
 fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
-    let now = now_ms();
-    fs.db().write(|tx| {
+    let (now, reason, why) = (now_ms(), failed::reason_of(e), e.to_string());
+    let blocked = fs.db().write(|tx| {
+        let mut blocked = Vec::new();
         for node in batch {
-            let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
-            let permanent = e.class() == Class::Permanent;
+            // One that was taken back meanwhile is no delete any more.
+            let Some(mut current) = nodes::get(tx, node.ino)?.filter(|n| n.tomb) else { continue };
+            if e.class() == Class::Permanent && current.tries >= REFUSED_AFTER {
+                failed::block(tx, current, reason, &why)?;
+                blocked.push(node);
+                continue;
+            }
             current.tries = current.tries.saturating_add(1);
             current.due = now + backoff(fs, current.tries);
-            current.blocked = permanent && current.tries > 5;
-            current.error = Some(e.to_string());
+            current.error = Some(why.clone());
             nodes::save(tx, &current)?;
             if e.class() != Class::Ambiguous {
                 brake::not_sent(tx, node.ino)?;
             }
         }
-        Ok(())
+        Ok(blocked)
     })?;
-    Err(Error::Io(e.to_string()))
+    blocked.into_iter().for_each(|node| fs.tell_blocked(node, reason, &why));
+    Err(Error::Io(why))
 }
 
 /// The feed does not show it: ask for the row itself.
@@ -241,7 +249,7 @@ pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> cra
             if node.kind == Kind::Folder {
                 stack.extend(node.id().cloned());
             }
-            (node.tomb, node.error) = (false, None);
+            (node.tomb, node.blocked, node.error) = (false, None, None);
             settled.push(node.ino);
             nodes::save(tx, &node)?;
         }

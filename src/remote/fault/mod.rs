@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Account, Body, ByteStream, Cursor, Error, EventStream, Limits, Method, NewFile, Page, Remote,
+    Account, Body, ByteStream, Cursor, Error, EventStream, Limits, Method, NewFile, Page, Refusal, Remote,
     Replacement, Result, Row, Scope, Usage,
 };
 use crate::names::RemoteName;
@@ -41,6 +41,8 @@ pub enum Action {
     Busy(Duration),
     /// Nothing is done: [`Error::SessionLost`].
     SessionLost,
+    /// Nothing is done: [`Error::Refused`].
+    Refuse(Refusal),
     /// A read breaks off with [`Error::Offline`] after so many bytes; other calls fail as if offline.
     Truncate(u64),
 }
@@ -93,6 +95,7 @@ pub struct Injected {
 enum Step {
     Act(Action),
     Park(Side, oneshot::Sender<()>),
+    Hold(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -140,6 +143,14 @@ impl Fault {
         let (reached, hears) = oneshot::channel();
         self.plan.lock().schedule(method, nth, Step::Park(side, reached));
         hears
+    }
+
+    /// The `nth` call of `method` from now waits: the receiver hears when it is there, and it goes on, as if nothing
+    /// had been, once the sender has sent or is dropped.
+    pub fn hold_at(&self, method: Method, nth: u64) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let ((reached, hears), (release, released)) = (oneshot::channel(), oneshot::channel());
+        self.plan.lock().schedule(method, nth, Step::Hold(reached, released));
+        (hears, release)
     }
 
     /// While on, every call fails with [`Error::Offline`] before anything is done; running reads break off
@@ -191,6 +202,7 @@ impl Fault {
             Some(Step::Act(Action::Offline)) => Err(Error::Offline("injected".into())),
             Some(Step::Act(Action::Busy(after))) => Err(Error::Busy { after }),
             Some(Step::Act(Action::SessionLost)) => Err(Error::SessionLost),
+            Some(Step::Act(Action::Refuse(why))) => Err(Error::Refused(why)),
             Some(Step::Act(Action::Delay(by))) => {
                 tokio::time::sleep(by).await;
                 Ok((call.await?, None))
@@ -206,6 +218,11 @@ impl Fault {
                 Ok((call.await?, Some(after)))
             }
             Some(Step::Act(Action::Truncate(_))) => Err(Error::Offline("injected".into())),
+            Some(Step::Hold(reached, released)) => {
+                let _ = reached.send(()); // the test may have stopped listening
+                let _ = released.await; // or be over
+                Ok((call.await?, None))
+            }
             Some(Step::Park(side, reached)) => {
                 if side == Side::After {
                     call.await?;

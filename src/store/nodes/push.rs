@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Node, int, select, uint};
+use super::{Blocked, Node, int, select, uint};
 use crate::names::RemoteName;
 use crate::store::Error;
 use crate::types::{Ino, NodeId, Timestamp, Version};
@@ -113,17 +113,17 @@ pub fn wanted_names(conn: &Connection, parent: Ino, after: Ino, limit: usize) ->
 
 /// The first dirty nodes, blocked ones first.
 pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE dirty=1 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
+    select(conn, "WHERE dirty=1 ORDER BY blocked<>0 DESC, due, ino LIMIT ?1", [int(limit as u64)])
 }
 
 /// The same without the deletes.
 pub fn queue_but_tombs(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE dirty=1 AND tomb=0 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
+    select(conn, "WHERE dirty=1 AND tomb=0 ORDER BY blocked<>0 DESC, due, ino LIMIT ?1", [int(limit as u64)])
 }
 
 /// Sums over the whole queue.
 pub fn recount(conn: &Connection) -> Result<Queue, Error> {
-    let sql = "SELECT count(*), coalesce(sum(blocked), 0), \
+    let sql = "SELECT count(*), coalesce(sum(blocked<>0), 0), \
          coalesce(sum(CASE WHEN tomb=0 AND content IS NOT NULL THEN size ELSE 0 END), 0) FROM nodes WHERE dirty=1";
     let dirty = conn.prepare_cached(sql)?.query_row([], |r| {
         Ok(Queue { items: uint(r.get(0)?), blocked: uint(r.get(1)?), bytes: uint(r.get(2)?) })
@@ -147,10 +147,23 @@ pub fn wake_failed(conn: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes what was blocked due now.
-pub fn unblock_all(conn: &Connection) -> Result<(), Error> {
-    conn.execute("UPDATE nodes SET blocked=0, tries=0, due=0 WHERE dirty=1 AND blocked=1", [])?;
-    Ok(())
+/// Up to `limit` blocked nodes whose number is above `after`, in the order of numbers.
+pub fn blocked_after(conn: &Connection, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
+    let tail = "WHERE dirty=1 AND blocked<>0 AND ino>?1 ORDER BY ino LIMIT ?2";
+    select(conn, tail, params![int(after.0), int(limit as u64)])
+}
+
+/// Makes what is blocked for one of these reasons due now: all of it, or one node. The last failure stays noted.
+/// Returns how many nodes that were.
+pub fn unblock(conn: &Connection, only: Option<Ino>, which: impl Fn(Blocked) -> bool) -> Result<u64, Error> {
+    let mut freed = 0;
+    for reason in Blocked::ALL.into_iter().filter(|b| which(*b)) {
+        let sql = "UPDATE nodes SET blocked=0, tries=0, due=0 \
+             WHERE dirty=1 AND blocked=?1 AND (?2 IS NULL OR ino=?2)";
+        let args = params![Blocked::code(Some(reason)), only.map(|i| int(i.0))];
+        freed += conn.prepare_cached(sql)?.execute(args)? as u64;
+    }
+    Ok(freed)
 }
 
 /// Puts one node's push off, without touching anything else.

@@ -95,6 +95,14 @@ pub fn lies_beneath(conn: &Connection, content: ContentId, but: Option<ContentId
     Ok(conn.prepare_cached(sql)?.query_row(params![content.0, but.map(|b| b.0)], |r| r.get(0))?)
 }
 
+/// Whether a content is `top` itself or lies beneath it.
+pub fn lies_on(conn: &Connection, top: ContentId, beneath: ContentId) -> Result<bool, Error> {
+    let sql = "WITH RECURSIVE down(id) AS (SELECT ?1 UNION \
+         SELECT c.base FROM contents c JOIN down ON c.id=down.id WHERE c.base IS NOT NULL) \
+         SELECT EXISTS (SELECT 1 FROM down WHERE id=?2)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![top.0, beneath.0], |r| r.get(0))?)
+}
+
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is the root's.
 pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
     let fixed = (node.ino == Ino::ROOT).then(|| int(node.ino.0));
