@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{After, bury, is_moved};
-use super::{Answer, Error, Fs, Result, now_ms};
-use crate::store::nodes::{self, Node};
+use super::{Answer, Error, Fs, Result, now_ms, pull};
+use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Tx};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -62,7 +62,7 @@ impl Fs {
         let first = m.clone();
         match self.with_listed(&listed, move |fs| fs.try_rename(&first, false)) {
             Answer::Now(Ok(Try::Done(after))) => {
-                self.finish(after);
+                self.renamed(&m, after);
                 Answer::Now(Ok(()))
             }
             Answer::Now(Err(e)) => Answer::Now(Err(e)),
@@ -75,7 +75,7 @@ impl Fs {
                 Answer::later(async move {
                     match first.await? {
                         Try::Done(after) => {
-                            fs.finish(after);
+                            fs.renamed(&m, after);
                             Ok(())
                         }
                         Try::Unsettled(inos) => fs.rename_settled(m, inos).await,
@@ -95,11 +95,21 @@ impl Fs {
         for force in [false, true] {
             let (fs, m) = (self.clone(), m.clone());
             if let Try::Done(after) = fs.try_rename(&m, force)? {
-                self.finish(after);
+                self.renamed(&m, after);
                 return Ok(());
             }
         }
         Err(Error::Busy)
+    }
+
+    /// After a rename: what is left to do.
+    fn renamed(self: &Arc<Self>, m: &Move, after: After) {
+        self.finish(after);
+        if m.from.0 == Ino::RECOVERY
+            && let Err(e) = pull::rings::tidy(self)
+        {
+            tracing::warn!(error = %e, "the recovery folder could not be looked after; the next look does it");
+        }
     }
 
     /// `force`: do without a handover of identities.
@@ -151,8 +161,11 @@ impl Fs {
         source: &Node,
         target: Option<&Node>,
     ) -> store::Result<Option<Error>> {
-        if !nodes::get(tx, m.to.0)?.is_some_and(|p| p.linked || p.ino == Ino::ROOT) {
+        if nodes::anchor(tx, m.to.0)? != Anchor::Root {
             return Ok(Some(Error::NotFound));
+        }
+        if m.to.0 == Ino::RECOVERY || source.ino == Ino::RECOVERY {
+            return Ok(Some(Error::ReadOnly));
         }
         if source.kind == Kind::Folder && nodes::below(tx, source.ino, m.to.0)? {
             return Ok(Some(Error::Invalid("a folder cannot be moved below itself")));

@@ -6,15 +6,20 @@
 
 mod push;
 mod tree;
+mod watch;
 
 pub use push::{
     Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echoes, intent, intents_at, looked,
     next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all, wake_children,
 };
 pub use tree::{
-    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
-    holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere, stray_contents, tombs_below,
-    touch,
+    Anchor, Paths, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed, get,
+    has_children, highest, holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere,
+    stray_contents, strays_with_a_home, tombs_below, touch,
+};
+pub use watch::{
+    Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,
+    put_watch, rebase, unpin_unwatched, watch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};
@@ -56,7 +61,7 @@ pub struct Node {
     pub listed: bool,
     /// What the server last confirmed; `None`: it does not know this node.
     pub remote: Option<Row>,
-    /// Name or folder differ from the confirmed ones.
+    /// Name or folder differ from the confirmed ones, or it is in the trash there and not here.
     pub moved: bool,
     /// `content` as uploaded, while no row has it.
     pub uploaded: Option<Version>,
@@ -128,7 +133,7 @@ impl Node {
             (None, true) => false,
             // Gone elsewhere, or with a folder that is: nothing of it is sent any more.
             (_, false) if !self.linked => false,
-            (None, false) => self.ino != Ino::ROOT,
+            (None, false) => self.ino != Ino::ROOT && self.ino != Ino::RECOVERY,
             (Some(_), false) => self.content.is_some() || self.emptied || self.moved,
         }
     }
