@@ -43,14 +43,8 @@ impl Merge<'_> {
         }
         let below = self.only_here(dead)?;
         let (lost, elsewhere): (Vec<_>, Vec<_>) = below.moved.iter().cloned().partition(|n| below.lost(n));
-        for node in lost {
-            // A rename within what is gone does not keep it.
-            if let Some(row) = node.remote.clone() {
-                self.place_row(node, &row)?;
-            }
-        }
         if below.edited.is_empty() && elsewhere.is_empty() {
-            return Ok(());
+            return self.forget_moves(lost);
         }
         tracing::warn!(name = %dead.name, "deleted elsewhere while edited here; what was edited stays");
         if dead.linked {
@@ -63,6 +57,16 @@ impl Merge<'_> {
             self.take_along(node.clone(), home, &below)?;
         }
         self.outcome.push = true;
+        self.forget_moves(lost)
+    }
+
+    /// A rename within what is gone does not keep it.
+    fn forget_moves(&mut self, lost: Vec<Node>) -> Result<()> {
+        for node in lost {
+            if let Some(row) = node.remote.clone() {
+                self.place_row(node, &row)?;
+            }
+        }
         Ok(())
     }
 

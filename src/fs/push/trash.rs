@@ -37,6 +37,8 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
             Err(e) => return note_failure(fs, &[node], &e),
         }
     }
+    // What came back meanwhile, since its folder holds something new, is not sent.
+    items.retain(|n| is_tomb(fs, n));
     for batch in items.chunks(BATCH) {
         let ids: Vec<_> = batch.iter().filter_map(|n| n.id().map(|id| (n.kind, id.clone()))).collect();
         match fs.health.note(fs.remote.trash(&ids).await) {
@@ -54,6 +56,12 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
         ask(fs, node).await?;
     }
     Ok(())
+}
+
+/// Whether a node is still a tombstone.
+fn is_tomb(fs: &Fs, node: &Node) -> bool {
+    let current = fs.db().read(|c| nodes::get(c, node.ino));
+    current.is_ok_and(|n| n.is_some_and(|n| n.tomb && n.id() == node.id()))
 }
 
 /// Whether a tombstone can be sent now, on its own.

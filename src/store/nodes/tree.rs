@@ -172,7 +172,7 @@ pub fn path_of(conn: &Connection, ino: Ino) -> Result<Option<String>, Error> {
 }
 
 /// Levels of a path that people are shown; what is above them is left out.
-const SHOWN: usize = 256;
+const SHOWN: usize = 40;
 
 /// Paths of several nodes, which share their way up.
 #[derive(Default)]
