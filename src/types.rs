@@ -15,6 +15,8 @@ pub struct Ino(pub u64);
 impl Ino {
     /// The root folder, as the kernel numbers it.
     pub const ROOT: Ino = Ino(1);
+    /// The virtual folder that shows what lies in a ring on the server. It is there only while it has entries.
+    pub const RECOVERY: Ino = Ino(3);
 }
 
 impl fmt::Display for Ino {

@@ -10,8 +10,12 @@ mod content;
 mod failed;
 #[path = "engine/faults.rs"]
 mod faults;
+#[path = "engine/feeds.rs"]
+mod feeds;
 #[path = "engine/harness.rs"]
 mod harness;
+#[path = "engine/liar.rs"]
+mod liar;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "engine/names.rs"]
@@ -22,5 +26,11 @@ mod odd;
 mod offline;
 #[path = "engine/remote.rs"]
 mod remote;
+#[path = "engine/rescue.rs"]
+mod rescue;
+#[path = "engine/rings.rs"]
+mod rings;
 #[path = "engine/sends.rs"]
 mod sends;
+#[path = "engine/watch.rs"]
+mod watch;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::push::brake;
 use super::{Answer, Attr, Error, Fs, OpenFlags, Opened, Result, now_ms};
 use crate::names;
-use crate::store::nodes::{self, Node};
+use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Content, ContentId, Tx};
-use crate::types::{Ino, Kind, Row, Timestamp};
+use crate::types::{Ino, Kind, Row, Status, Timestamp};
 
 /// What a transaction leaves to be done after it.
 #[derive(Default)]
@@ -76,22 +76,26 @@ impl Fs {
     }
 
     fn plant(&self, parent: Ino, name: &str, kind: Kind) -> Result<Node> {
+        if parent == Ino::RECOVERY {
+            return Err(Error::ReadOnly);
+        }
         let (now, ms) = (Timestamp::now(), now_ms());
         let due = if kind == Kind::File { self.config.due_empty(ms) } else { self.config.due(ms) };
         let node = self.db().write(|tx| {
-            if !nodes::get(tx, parent)?.is_some_and(|p| p.linked || p.ino == Ino::ROOT) {
-                return Ok(None);
+            if nodes::anchor(tx, parent)? != Anchor::Root {
+                // A program may still be in a folder that is gone elsewhere.
+                return Ok(Err(Error::NotFound));
             }
             if nodes::child(tx, parent, name)?.is_some() {
-                return Ok(None);
+                return Ok(Err(Error::Exists));
             }
             nodes::touch(tx, parent, now)?;
             let node = nodes::insert(tx, &Node::new_local(kind, parent, name, now, due))?;
             self.sync.note_young(node.ino);
-            Ok(Some(node))
+            Ok(Ok(node))
         })?;
         self.sync.note_names();
-        node.ok_or(Error::Exists)
+        node
     }
 
     /// Removes a file's name. On the server it goes to the trash.
@@ -140,6 +144,7 @@ impl Fs {
         self.db().write(|tx| {
             let Some(node) = nodes::child(tx, parent, name)? else { return Ok(Err(Error::NotFound)) };
             let refused = match (node.kind, kind) {
+                _ if parent == Ino::RECOVERY || node.ino == Ino::RECOVERY => Some(Error::NotPermitted),
                 (Kind::Folder, Kind::File) => Some(Error::IsDir),
                 (Kind::File, Kind::Folder) => Some(Error::NotDir),
                 (Kind::Folder, _) if nodes::has_children(tx, node.ino)? => Some(Error::NotEmpty),
@@ -226,9 +231,16 @@ fn give_back_identity(tx: &Tx, leaving: &Node, mut heir: Node, row: Row) -> stor
     nodes::save(tx, &heir)
 }
 
-/// Whether the place a node has here differs from the confirmed one.
+/// Whether the place a node has here differs from the confirmed one, which may be the trash.
 pub(super) fn is_moved(tx: &Tx, node: &Node) -> store::Result<bool> {
     let Some(row) = &node.remote else { return Ok(false) };
+    if node.parent == Some(Ino::RECOVERY) {
+        // The server cannot put it there.
+        return Ok(false);
+    }
+    if row.status == Status::Trashed && node.linked && !node.tomb {
+        return Ok(true);
+    }
     let renamed = !node.alias && row.name.display() != node.name;
     let parent = match node.parent {
         Some(p) => nodes::get(tx, p)?,

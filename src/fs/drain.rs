@@ -26,9 +26,9 @@ impl Fs {
     /// Everything a person or a script may want to know.
     pub fn status(&self) -> Status {
         let local = self.db().read(|c| {
-            let mut items = Vec::new();
+            let (mut items, mut paths) = (Vec::new(), nodes::Paths::default());
             for node in nodes::queue(c, SHOWN)? {
-                let path = nodes::path_of(c, node.ino)?;
+                let path = paths.of(c, node.ino)?;
                 items.push((node, path));
             }
             let brake = brake::hold(c)?;
@@ -48,7 +48,7 @@ impl Fs {
         Status {
             account: self.remote.account().email,
             session: self.health.state(),
-            warning: self.health.warning(),
+            warning: self.health.warning().or_else(|| self.pull.trouble()),
             brake,
             lost: self.lost.lock().clone(),
             totals: Totals {

@@ -236,6 +236,11 @@ impl Files {
         self.inner.lock().handles.remove(&fh)
     }
 
+    /// Whether no inode is in use.
+    pub fn is_idle(&self) -> bool {
+        self.inner.lock().by_ino.is_empty()
+    }
+
     /// Whether the inode is in use.
     pub fn is_open(&self, ino: Ino) -> bool {
         self.inner.lock().by_ino.contains_key(&ino)

@@ -12,6 +12,7 @@
 //! transaction no file state is locked; what merges need of it are atomics. No lock is held across an await.
 
 mod change;
+mod clock;
 mod config;
 mod damage;
 mod discard;
@@ -120,6 +121,7 @@ impl Fs {
         fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
         fs.spawn(health::heal(fs.clone()));
+        fs.spawn(clock::run(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
         }
@@ -206,7 +208,9 @@ impl Fs {
 
     /// After a start: nodes that only open handles kept are dropped, staged content that nothing names too.
     fn recover(&self) -> Result<()> {
+        self.clamp_waits()?;
         self.db().write(|tx| {
+            nodes::unpin_unwatched(tx)?;
             for node in nodes::doomed(tx)? {
                 nodes::delete(tx, node.ino)?;
             }

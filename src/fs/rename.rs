@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::change::{After, bury, is_moved};
 use super::open::Journalled;
-use super::{Answer, Error, Fs, Result, now_ms};
-use crate::store::nodes::{self, Node};
+use super::{Answer, Error, Fs, Result, now_ms, pull};
+use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Conn, ContentId, Tx};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -77,7 +77,7 @@ impl Fs {
         let first = m.clone();
         match self.with_listed(&listed, move |fs| fs.try_rename(&first, Force::default())) {
             Answer::Now(Ok(Try::Done(after))) => {
-                self.finish(after);
+                self.renamed(&m, after);
                 Answer::Now(Ok(()))
             }
             Answer::Now(Err(e)) => Answer::Now(Err(e)),
@@ -103,7 +103,7 @@ impl Fs {
         for tries in 1..=TRIES {
             match next {
                 Try::Done(after) => {
-                    self.finish(after);
+                    self.renamed(&m, after);
                     return Ok(());
                 }
                 Try::Unsettled(inos) => {
@@ -119,10 +119,20 @@ impl Fs {
         }
         match next {
             Try::Done(after) => {
-                self.finish(after);
+                self.renamed(&m, after);
                 Ok(())
             }
             _ => Err(Error::Busy),
+        }
+    }
+
+    /// After a rename: what is left to do.
+    fn renamed(self: &Arc<Self>, m: &Move, after: After) {
+        self.finish(after);
+        if m.from.0 == Ino::RECOVERY
+            && let Err(e) = pull::rings::tidy(self)
+        {
+            tracing::warn!(error = %e, "the recovery folder could not be looked after; the next look does it");
         }
     }
 
@@ -214,8 +224,11 @@ impl Fs {
         source: &Node,
         target: Option<&Node>,
     ) -> store::Result<Option<Error>> {
-        if !nodes::get(tx, m.to.0)?.is_some_and(|p| p.linked || p.ino == Ino::ROOT) {
+        if nodes::anchor(tx, m.to.0)? != Anchor::Root {
             return Ok(Some(Error::NotFound));
+        }
+        if m.to.0 == Ino::RECOVERY || source.ino == Ino::RECOVERY {
+            return Ok(Some(Error::ReadOnly));
         }
         if source.kind == Kind::Folder && nodes::below(tx, source.ino, m.to.0)? {
             return Ok(Some(Error::Invalid("a folder cannot be moved below itself")));

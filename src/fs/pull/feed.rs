@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
-use super::{From, apply};
-use crate::fs::{Fs, Result, now_ms};
+use super::walk::{Walk, is_plausible};
+use super::{From, apply, settle_strays, watch};
+use crate::fs::{Error, Fs, Result, now_ms};
 use crate::remote::{self, Cursor, Event, Scope};
 use crate::store::nodes;
 use crate::types::{Kind, NodeId, Row, Status, Timestamp};
@@ -15,9 +17,12 @@ use crate::types::{Kind, NodeId, Row, Status, Timestamp};
 /// Deltas reach back this far: stamps are only roughly in the order of commits, and replicas lag.
 const OVERLAP_MS: i64 = 120_000;
 /// A delta is read after this long, whatever the probe says.
-const UNCONDITIONAL_MS: i64 = 300_000;
+const UNCONDITIONAL: Duration = Duration::from_secs(300);
+/// Now and then a delta reaches back far: what came late, or was left out once, is seen after all.
+const STEP_BACK_EVERY: Duration = Duration::from_secs(3600);
+const STEP_BACK_MS: i64 = 86_400_000;
 /// A row that may be an echo of our own write is read again after this many units.
-pub(super) const DOUBT: i64 = 75;
+pub(super) const DOUBT: u32 = 75;
 /// Between an announcement and the look.
 const SETTLING: Duration = Duration::from_secs(1);
 /// Between two tries to hear announcements.
@@ -32,7 +37,8 @@ const KINDS: [Kind; 2] = [Kind::Folder, Kind::File];
 #[derive(Default)]
 pub(in crate::fs) struct Seen {
     newest: [Option<(NodeId, Timestamp)>; 2],
-    last_delta: i64,
+    last_delta: Option<Instant>,
+    last_step_back: Option<Instant>,
 }
 
 fn key(what: &str, kind: Kind) -> String {
@@ -98,20 +104,33 @@ async fn hydrate_kind(fs: &Arc<Fs>, kind: Kind) -> Result<()> {
     if saved.as_deref() == Some("done") {
         return Ok(());
     }
-    let mut cursor = saved.and_then(|s| parse_cursor(&s)).unwrap_or_default();
+    let mut walk = Walk::from(saved.and_then(|s| parse_cursor(&s)).unwrap_or_default());
     loop {
-        let page = fs.health.note(fs.remote.changes(kind, Scope::Live, cursor).await)?;
+        let page = fs.health.note(fs.remote.changes(kind, Scope::Live, walk.cursor()).await)?;
         let newest = page.rows.iter().map(|r| r.updated).max();
+        let more = walk.follow(&page);
         apply(fs, page.rows, From::Feed)?;
+        let more = more.map_err(|why| lying(fs, why))?;
         fs.db().write(|tx| {
             advance(tx, kind, newest)?;
-            nodes::set_meta(tx, &progress, &page.next.map_or("done".to_owned(), |c| show_cursor(&c)))
+            let at = if more { show_cursor(&walk.cursor()) } else { "done".to_owned() };
+            nodes::set_meta(tx, &progress, &at)
         })?;
-        match page.next {
-            Some(next) => cursor = next,
-            None => return Ok(()),
+        if !more {
+            return Ok(());
         }
     }
+}
+
+/// Something is wrong with a feed.
+fn lying(fs: &Fs, why: &str) -> Error {
+    let why = format!("the service's list of changes cannot be followed ({why}); looking again");
+    let mut trouble = fs.pull.trouble.lock();
+    if trouble.as_ref() != Some(&why) {
+        tracing::warn!("{why}");
+    }
+    *trouble = Some(why.clone());
+    Error::Io(why)
 }
 
 fn show_cursor(c: &Cursor) -> String {
@@ -123,9 +142,9 @@ fn parse_cursor(s: &str) -> Option<Cursor> {
     Some(Cursor { after: after.parse().ok().map(Timestamp::from_millis), skip: skip.parse().ok()? })
 }
 
-/// Moves the checkpoint, which only what the server said may move.
+/// Moves the checkpoint, which only what the server said may move, and no stamp from the future.
 fn advance(tx: &crate::store::Tx, kind: Kind, newest: Option<Timestamp>) -> crate::store::Result<()> {
-    let Some(newest) = newest.map(Timestamp::as_millis) else { return Ok(()) };
+    let Some(newest) = newest.filter(|t| is_plausible(*t)).map(Timestamp::as_millis) else { return Ok(()) };
     if checkpoint(tx, kind)?.is_none_or(|c| newest > c) {
         nodes::set_meta(tx, &key("checkpoint", kind), &newest.to_string())?;
     }
@@ -139,8 +158,11 @@ fn checkpoint(c: &crate::store::Conn, kind: Kind) -> crate::store::Result<Option
 /// The cheap look: one newest row of each feed. A delta only if it shows something new, or it has been long.
 async fn poll(fs: &Arc<Fs>) -> Result<()> {
     doubts(fs).await?;
+    watch::look(fs).await?;
     let mut seen = fs.pull.gate.lock().await;
-    if now_ms() - seen.last_delta < UNCONDITIONAL_MS {
+    // What bears a stamp from the future stays the newest whatever happens.
+    let probe_tells = seen.newest.iter().flatten().all(|(_, t)| is_plausible(*t));
+    if probe_tells && seen.last_delta.is_some_and(|at| at.elapsed() < UNCONDITIONAL) {
         let (folders, files) = tokio::join!(fs.remote.newest(Kind::Folder), fs.remote.newest(Kind::File));
         let newest = [fs.health.note(folders)?, fs.health.note(files)?];
         if newest == seen.newest {
@@ -165,49 +187,67 @@ async fn delta(fs: &Arc<Fs>, seen: &mut Seen) -> Result<()> {
         // Rows of folders that were listed on demand are followed all the same.
         tracing::trace!("a delta before the tree is known");
     }
-    let started = now_ms();
-    let mut newest = [None, None];
-    for (i, kind) in KINDS.into_iter().enumerate() {
-        newest[i] = delta_of(fs, kind).await?;
-    }
+    let (started, at) = (now_ms(), Instant::now());
+    let far = seen.last_step_back.get_or_insert(at).elapsed() >= STEP_BACK_EVERY;
+    let reach = if far { STEP_BACK_MS } else { OVERLAP_MS };
+    // One that cannot be read does not keep the other from being read.
+    let folders = delta_of(fs, Kind::Folder, reach).await;
+    let files = delta_of(fs, Kind::File, reach).await;
+    let newest = [folders?, files?];
+    settle_strays(fs)?;
     // Checkpoints advance when both feeds are complete.
     fs.db().write(|tx| {
-        for (i, kind) in KINDS.into_iter().enumerate() {
-            advance(tx, kind, newest[i].as_ref().map(|(_, t): &(NodeId, Timestamp)| *t))?;
+        for (kind, newest) in KINDS.into_iter().zip(&newest) {
+            advance(tx, kind, newest.plausible)?;
         }
         nodes::forget_echoes(tx, started - 24 * 3_600_000)
     })?;
     for (slot, new) in seen.newest.iter_mut().zip(newest) {
-        *slot = new.or(slot.take());
+        *slot = new.row.or(slot.take());
     }
-    seen.last_delta = started;
+    seen.last_delta = Some(at);
+    if far {
+        seen.last_step_back = Some(at);
+    }
+    *fs.pull.trouble.lock() = None;
     fs.pull.last_sync.store(started / 1000, Ordering::Relaxed);
     Ok(())
 }
 
-/// One feed from its checkpoint on; the newest row of it.
-async fn delta_of(fs: &Arc<Fs>, kind: Kind) -> Result<Option<(NodeId, Timestamp)>> {
+/// The newest of a feed's rows.
+#[derive(Default)]
+struct Newest {
+    row: Option<(NodeId, Timestamp)>,
+    /// The newest stamp that can be true.
+    plausible: Option<Timestamp>,
+}
+
+/// One feed from `reach` milliseconds before its checkpoint on.
+async fn delta_of(fs: &Arc<Fs>, kind: Kind, reach: i64) -> Result<Newest> {
     let from = fs.db().read(|c| checkpoint(c, kind))?;
-    let mut cursor = from.map(|c| Cursor::since(Timestamp::from_millis(c - OVERLAP_MS))).unwrap_or_default();
-    let mut newest: Option<(NodeId, Timestamp)> = None;
+    let start = from.map(|c| Cursor::since(Timestamp::from_millis(c - reach))).unwrap_or_default();
+    let (mut walk, mut newest) = (Walk::from(start), Newest::default());
     loop {
-        let page = fs.health.note(fs.remote.changes(kind, Scope::All, cursor).await)?;
+        let page = fs.health.note(fs.remote.changes(kind, Scope::All, walk.cursor()).await)?;
         for row in &page.rows {
-            if newest.as_ref().is_none_or(|(_, t)| row.updated >= *t) {
-                newest = Some((row.id.clone(), row.updated));
+            if newest.row.as_ref().is_none_or(|(_, t)| row.updated >= *t) {
+                newest.row = Some((row.id.clone(), row.updated));
+            }
+            if is_plausible(row.updated) {
+                newest.plausible = newest.plausible.max(Some(row.updated));
             }
         }
+        let more = walk.follow(&page);
         apply(fs, page.rows, From::Feed)?;
-        match page.next {
-            Some(next) => cursor = next,
-            None => return Ok(newest),
+        if !more.map_err(|why| lying(fs, why))? {
+            return Ok(newest);
         }
     }
 }
 
 /// Rows that may have been echoes of our own writes are read again, long enough after those.
 async fn doubts(fs: &Arc<Fs>) -> Result<()> {
-    let now = now_ms();
+    let now = Instant::now();
     let due: Vec<_> = {
         let doubted = fs.pull.doubted.lock();
         doubted.iter().filter(|(_, (_, at))| *at <= now).map(|(id, (kind, _))| (id.clone(), *kind)).collect()
@@ -227,7 +267,7 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
 }
 
 /// A row that is not found any more, as deleted.
-fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
+pub(super) fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
     let node = fs.db().read(|c| nodes::by_remote(c, id))?;
     Ok(node.and_then(|n| n.remote).map(|r| Row { status: Status::Deleted, ..r }))
 }

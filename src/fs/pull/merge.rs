@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{From, Outcome};
+use super::{From, Outcome, walk};
 use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
 use crate::fs::push::confirm::{object_of, place};
@@ -59,9 +59,16 @@ impl<'a> Merge<'a> {
         if nodes::intent(self.tx, node.ino)?.is_some() {
             return Ok(());
         }
-        let stale = self.from == From::Feed && row.updated < confirmed.updated;
-        if stale || (*row == confirmed && !node.tomb) {
+        if self.is_stale(&confirmed, row) {
+            if *row != confirmed {
+                // A replica that lags, as a rule. Stamps may go back, too: the row itself will tell.
+                self.outcome.doubted.push((row.id.clone(), row.kind));
+            }
             return Ok(());
+        }
+        self.lasts(&node, row)?;
+        if *row == confirmed && !node.tomb {
+            return self.unseen(node, row);
         }
         match (row.status, node.tomb) {
             (Status::Exists, true) => self.exists_against_delete(node, &confirmed, row),
@@ -69,6 +76,21 @@ impl<'a> Merge<'a> {
             (_, true) => self.delete_confirmed(node, row),
             (_, false) => self.gone(node, row),
         }
+    }
+
+    /// Whether a feed shows less than what is known. A stamp from the future says nothing.
+    fn is_stale(&self, confirmed: &Row, row: &Row) -> bool {
+        self.from == From::Feed && row.updated < confirmed.updated && walk::is_plausible(confirmed.updated)
+    }
+
+    /// Nothing is new of a row but that it lives: one that nothing shows is shown again.
+    fn unseen(&mut self, node: Node, row: &Row) -> Result<()> {
+        let lives = row.status == Status::Exists;
+        let lost = match row.parent.as_ref().filter(|_| node.parent.is_none()) {
+            Some(id) => nodes::by_remote(self.tx, id)?.is_some(),
+            None => false,
+        };
+        if lives && (lost || !node.linked) { self.place_row(node, row) } else { Ok(()) }
     }
 
     /// The user deleted it here. Edited by somebody else since: the edit lives.
@@ -85,18 +107,44 @@ impl<'a> Merge<'a> {
         (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, None, None, None);
         node.remote = Some(row.clone());
         (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
+        if row.status == Status::Trashed {
+            // What differs is that it lives here: the push restores it.
+            (node.due, self.outcome.push) = (now_ms(), true);
+        }
         self.place_row(node, row)
+    }
+
+    /// Whether a row that we trashed holds what somebody else wrote before, unknown to us. What we ever sent or
+    /// replaced does not count.
+    fn edited_before(&self, node: &Node, row: &Row) -> Result<bool> {
+        let known = node.remote.as_ref().and_then(|r| r.content.as_ref());
+        if row.status != Status::Trashed || row.content.is_none() || row.content.as_ref() == known {
+            return Ok(false);
+        }
+        Ok(!nodes::echoed(self.tx, node.ino, object_of(row.content.as_ref()), 0)?)
     }
 
     /// Our delete has arrived; so have those below it.
     fn delete_confirmed(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        if self.edited_before(&node, row)? {
+            tracing::warn!(name = %node.name, "deleted here and edited elsewhere; the edit is restored");
+            return self.revive(row);
+        }
+        self.unwatch(node.ino)?;
         (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
         (node.moved, node.emptied, node.uploaded, node.blocked) = (false, false, None, None);
         self.outcome.retired.extend(node.content.take());
         node.remote = Some(row.clone());
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {
-            settle_below(self.tx, &row.id)?;
+            for below in settle_below(self.tx, &row.id)? {
+                // Hidden with the folder, and there again should somebody restore that.
+                if let Some(below) = nodes::get(self.tx, below)?
+                    && let Some(row) = below.remote.clone().filter(|r| r.status == Status::Exists)
+                {
+                    self.place_row(below, &row)?;
+                }
+            }
         }
         for waiting in nodes::waiting_on(self.tx, node.ino)? {
             nodes::defer(self.tx, waiting.ino, 0)?;
@@ -119,6 +167,16 @@ impl<'a> Merge<'a> {
 
     /// Somebody else deleted it, or put it into the trash.
     fn gone(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        let was = node.remote.as_ref().map(|r| r.status);
+        if row.status == Status::Trashed && was == Some(Status::Trashed) && node.linked {
+            // It is being restored.
+            node.remote = Some(row.clone());
+            return nodes::save(self.tx, &node);
+        }
+        if row.content.is_some() && node.version() != row.content.as_ref() {
+            self.keep_ours(&node)?;
+        }
+        self.unwatch(node.ino)?;
         let edited = node.content_dirty() || self.fs.files.is_being_written(node.ino);
         if node.kind == Kind::File && edited {
             // An edit beats a delete: it becomes a file of its own.
@@ -189,6 +247,7 @@ impl<'a> Merge<'a> {
 
     /// Somebody else's content.
     fn new_content(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        self.keep_ours(&node)?;
         if node.content_dirty() || self.fs.files.is_being_written(node.ino) {
             return self.conflict(node, row);
         }

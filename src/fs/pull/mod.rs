@@ -6,7 +6,11 @@
 mod feed;
 mod merge;
 mod place;
+mod rescue;
 mod revert;
+pub(super) mod rings;
+mod walk;
+pub(super) mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +18,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::files::Source;
 use super::invalidate::Note;
 use super::tree::Listings;
 use super::{Fs, Result};
 use crate::store::nodes;
-use crate::store::{ContentId, Tx};
+use crate::store::{Content, ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
 pub(super) use merge::ECHO;
+pub(super) use rescue::bring_back;
 pub(super) use revert::revert;
 
 /// Rows merged in one transaction: a few milliseconds at most.
@@ -46,8 +52,10 @@ pub(super) struct Pull {
     /// One reader of the feeds at a time.
     gate: tokio::sync::Mutex<feed::Seen>,
     wake: Notify,
-    /// Rows that looked like echoes of our own writes: read again at this time (milliseconds).
-    doubted: Mutex<HashMap<NodeId, (Kind, i64)>>,
+    /// Rows that looked like echoes of our own writes, or older than what is known: read again then.
+    doubted: Mutex<HashMap<NodeId, (Kind, Instant)>>,
+    /// What is wrong with the feeds.
+    trouble: Mutex<Option<String>>,
     /// Seconds since 1970 of the last complete look; 0: never.
     last_sync: AtomicI64,
 }
@@ -60,8 +68,13 @@ impl Pull {
 
     /// The row is to be read again, once replicas have caught up.
     pub fn doubt(&self, fs: &Fs, id: NodeId, kind: Kind) {
-        let due = super::now_ms() + fs.config.paced(feed::DOUBT);
+        let due = Instant::now() + fs.config.pace.saturating_mul(feed::DOUBT);
         self.doubted.lock().entry(id).or_insert((kind, due));
+    }
+
+    /// What a person should know about the feeds.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     pub fn last_sync(&self) -> Option<i64> {
@@ -74,6 +87,8 @@ impl Pull {
 pub(super) struct Outcome {
     pub notes: Vec<Note>,
     pub retired: Vec<ContentId>,
+    /// Contents that were staged, to be made durable.
+    pub staged: Vec<Arc<Content>>,
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
     pub push: bool,
@@ -90,12 +105,19 @@ pub(super) fn apply(fs: &Arc<Fs>, rows: Vec<Row>, from: From) -> Result<()> {
             for row in chunk {
                 merge.row(row)?;
             }
+            merge.heal()?;
             merge.give_names_back()?;
             Ok(merge.outcome)
         })?;
         finish(fs, outcome);
     }
     Ok(())
+}
+
+/// Rows that came before their folder, which has become known in another way than by a feed, find their place.
+fn settle_strays(fs: &Arc<Fs>) -> Result<()> {
+    let strays = fs.db().read(|c| nodes::strays_with_a_home(c, 10_000))?;
+    apply(fs, strays.into_iter().filter_map(|n| n.remote).collect(), From::Feed)
 }
 
 /// Merges a folder's listing, after which all its children are known.
@@ -134,6 +156,7 @@ pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
         }
     }
     outcome.retired.into_iter().for_each(|id| fs.sync.retire(id));
+    outcome.staged.into_iter().for_each(|c| fs.sync.note(c));
     for ino in outcome.doomed {
         if let Err(e) = fs.drop_if_doomed(ino) {
             tracing::debug!(%ino, error = %e, "dropping a node failed");

@@ -1,4 +1,4 @@
-//! Where rows go in the tree: names that are taken or cannot be shown, folders that are not known yet or gone.
+//! Where rows go in the tree: names that are taken or cannot be shown, folders that are not known yet.
 
 use super::merge::Merge;
 use crate::fs::change::is_moved;
@@ -7,7 +7,7 @@ use crate::fs::now_ms;
 use crate::names;
 use crate::store::Result;
 use crate::store::nodes::{self, Node};
-use crate::types::{Ino, Kind, NodeId, Row, Timestamp};
+use crate::types::{Ino, Kind, Row, Timestamp};
 
 /// Conflict copies of one name and day that are told apart.
 const COPIES: u32 = 1000;
@@ -51,7 +51,7 @@ impl Merge<'_> {
             return Ok(false);
         }
         let Some(mut ours) = nodes::child(self.tx, parent, &row.name.display())? else { return Ok(false) };
-        if ours.kind != Kind::Folder || ours.remote.is_some() {
+        if ours.kind != Kind::Folder || ours.remote.is_some() || ours.ino == Ino::RECOVERY {
             return Ok(false);
         }
         ours.remote = Some(row.clone());
@@ -76,10 +76,13 @@ impl Merge<'_> {
 
     /// Puts a node where its row says it is, and saves it.
     pub(super) fn place_row(&mut self, mut node: Node, row: &Row) -> Result<()> {
-        let parent = match row.parent.as_ref() {
+        let mut parent = match row.parent.as_ref() {
             Some(id) => nodes::by_remote(self.tx, id)?.map(|p| p.ino),
             None => None,
         };
+        if node.parent != parent {
+            parent = self.hang(&node, parent)?;
+        }
         let display = row.name.display();
         let unchanged = node.linked && node.parent == parent && (node.name == display || node.alias);
         if unchanged && !node.alias {
@@ -124,6 +127,9 @@ impl Merge<'_> {
 
     /// Gives an unsent node a conflict name.
     fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
+        if ours.ino == Ino::RECOVERY {
+            return self.rename_recovery(ours);
+        }
         tracing::warn!(name = %ours.name, "the name was taken by another client; ours steps aside");
         let name = self.free_conflict_name(Some(parent), &ours.name)?;
         self.vanished(&ours);
@@ -155,85 +161,6 @@ impl Merge<'_> {
         nodes::save(self.tx, &Node { remote: None, tomb: true, ..node.clone() })
     }
 
-    /// A folder is gone on the server while something below it is only here: the path is made again, and what
-    /// was edited moves there.
-    pub(super) fn rescue(&mut self, folder: &Node) -> Result<()> {
-        let edited = self.edited_below(folder.ino)?;
-        if edited.is_empty() {
-            return Ok(());
-        }
-        let Some(parent) = folder.parent else { return Ok(()) };
-        tracing::warn!(name = %folder.name, "deleted elsewhere while edited here; what was edited stays");
-        let mut hidden = folder.clone();
-        hidden.linked = false;
-        nodes::save(self.tx, &hidden)?;
-        let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
-        let again = nodes::insert(self.tx, &again)?;
-        self.appeared(&again);
-        for node in edited {
-            self.take_along(node, folder, &again)?;
-        }
-        self.outcome.push = true;
-        Ok(())
-    }
-
-    /// Moves what was edited from a dead folder to the one made in its place. What the server has under the dead
-    /// folder is made anew; what it has elsewhere only moves.
-    fn take_along(&mut self, mut node: Node, dead: &Node, again: &Node) -> Result<()> {
-        self.vanished(&node);
-        node.parent = Some(again.ino);
-        node.due = now_ms();
-        if node.remote.as_ref().is_some_and(|r| r.parent.as_ref() == dead.id()) {
-            (node.remote, node.uploaded) = (None, None);
-            node.emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
-        }
-        node.moved = is_moved(self.tx, &node)?;
-        nodes::save(self.tx, &node)?;
-        self.appeared(&node);
-        Ok(())
-    }
-
-    /// Children of a folder that hold something only here: edited files, new folders, what was moved here, folders
-    /// with such below.
-    /// The latter are made again in their turn.
-    fn edited_below(&mut self, folder: Ino) -> Result<Vec<Node>> {
-        let id = nodes::get(self.tx, folder)?.and_then(|f| f.id().cloned());
-        let mut edited = Vec::new();
-        let mut after = Ino(0);
-        loop {
-            let page = nodes::children(self.tx, folder, after, 256)?;
-            let Some(last) = page.last() else { return Ok(edited) };
-            after = last.ino;
-            for node in page {
-                match node.kind {
-                    _ if moved_in(&node, id.as_ref()) => edited.push(node),
-                    Kind::File if node.content_dirty() || self.fs.files.is_being_written(node.ino) => {
-                        edited.push(node);
-                    }
-                    Kind::Folder if node.remote.is_none() => edited.push(node),
-                    Kind::Folder => self.rescue_within(&node, &mut edited)?,
-                    Kind::File => {}
-                }
-            }
-        }
-    }
-
-    fn rescue_within(&mut self, folder: &Node, edited: &mut Vec<Node>) -> Result<()> {
-        let below = self.edited_below(folder.ino)?;
-        if below.is_empty() {
-            return Ok(());
-        }
-        let Some(parent) = folder.parent else { return Ok(()) };
-        nodes::save(self.tx, &Node { linked: false, ..folder.clone() })?;
-        let again = Node::new_local(Kind::Folder, parent, &folder.name, self.now, now_ms());
-        let again = nodes::insert(self.tx, &again)?;
-        for node in below {
-            self.take_along(node, folder, &again)?;
-        }
-        edited.push(again);
-        Ok(())
-    }
-
     /// Names that became free go to rows that show under stand-ins because those were taken.
     pub(super) fn give_names_back(&mut self) -> Result<()> {
         for (parent, name) in std::mem::take(&mut self.freed) {
@@ -254,7 +181,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn appeared(&mut self, node: &Node) {
+    pub(super) fn appeared(&mut self, node: &Node) {
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
             self.outcome.notes.push(Note::Attr(parent));
@@ -272,11 +199,6 @@ impl Merge<'_> {
     fn fs_knows_all(&self) -> Result<bool> {
         Ok(nodes::meta(self.tx, "hydrated")?.is_some())
     }
-}
-
-/// Whether a node was moved into the folder `id` here and lies elsewhere on the server.
-fn moved_in(node: &Node, id: Option<&NodeId>) -> bool {
-    node.moved && node.remote.as_ref().is_some_and(|r| r.parent.as_ref() != id)
 }
 
 /// The day, as people write it in file names.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::step::Stop;
 use crate::fs::change::is_moved;
+use crate::fs::pull::{self, watch};
 use crate::fs::{Fs, Result, now_ms};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Intent, Node};
 use crate::store::{self, ContentId, Tx};
-use crate::types::{Ino, NodeId, Row, Timestamp, Version};
+use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp, Version};
 
 /// A place, as it is remembered among the echoes.
 pub(in crate::fs) fn place(parent: Option<&NodeId>, name: &RemoteName) -> String {
@@ -37,6 +38,10 @@ pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::re
     let current = fs.db().write_durable(|tx| {
         let same = nodes::get(tx, node.ino)?.is_some_and(|n| !n.tomb && is_same(&n, node));
         if same {
+            if let Intent::Replace { content, .. } = intent {
+                // What we sent is ours, whatever becomes of it.
+                nodes::note_echo(tx, node.ino, object_of(content.as_ref()), now)?;
+            }
             nodes::put_intent(tx, node.ino, intent, now)?;
         }
         Ok(same)
@@ -66,17 +71,21 @@ pub(super) const MADE: &str = "made";
 
 /// A folder, or a file that has no content on its way, was created.
 pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
-    fs.db().write(|tx| {
+    let early = fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
-        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(Vec::new()) };
         nodes::note_echo(tx, ino, MADE, now_ms())?;
+        let early = if row.kind == Kind::Folder { nodes::adopt_orphans(tx, &row.id)? } else { Vec::new() };
         node.remote = Some(row);
         node.moved = is_moved(tx, &node)?;
         (node.tries, node.error, node.waits_for) = (0, None, None);
         nodes::save(tx, &node)?;
         nodes::wake_children(tx, ino)?;
-        wake_waiting(tx, &node)
+        wake_waiting(tx, &node)?;
+        Ok(early)
     })?;
+    // What others put into it was heard of before the answer.
+    pull::apply(fs, early.into_iter().filter_map(|n| n.remote).collect(), pull::From::Feed)?;
     fs.push.wake();
     Ok(())
 }
@@ -95,6 +104,12 @@ pub(super) fn relocated(
         let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
         if let Some(row) = node.remote.as_mut() {
             nodes::note_echo(tx, ino, &place(row.parent.as_ref(), &row.name), now)?;
+            if let Some(former) = row.parent.as_ref().filter(|p| row.kind == Kind::Folder && *p != parent) {
+                nodes::note_departure(tx, ino, former, &row.name.display(), now)?;
+                // Whether the ancestors are still the same there.
+                fs.pull.wake();
+            }
+            row.status = Status::Exists;
             row.parent = Some(parent.clone());
             row.name = name.clone();
             row.updated = answer.map_or(row.updated, |a| a.updated.max(row.updated));
@@ -112,7 +127,7 @@ pub(super) fn relocated(
 }
 
 /// What a row holds from now on, and which staged content that was.
-pub(super) struct Stored {
+pub(in crate::fs) struct Stored {
     pub content: Option<ContentId>,
     pub version: Option<Version>,
     pub size: u64,
@@ -123,14 +138,20 @@ pub(super) struct Stored {
 /// pages. Newer content on top of it stays dirty.
 pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
     let now = now_ms();
-    fs.db().write(|tx| {
+    let retired = fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
-        if let (Some(id), Some(version)) = (what.content, &what.version) {
+        let node = nodes::get(tx, ino)?;
+        let replaced = node.as_ref().is_some_and(|n| n.remote.is_some());
+        if let (Some(id), Some(version)) = (what.content, &what.version)
+            && !(replaced && watch::keeps_staged(fs, tx, id)?)
+        {
             fs.blocks().adopt(tx, id, version)?;
         }
-        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
-        if node.remote.is_some() {
+        let Some(mut node) = node else { return Ok(None) };
+        let mut retired = None;
+        if replaced {
             nodes::note_echo(tx, ino, object_of(node.version()), now)?;
+            retired = watch::begin(fs, tx, ino, what)?;
         }
         nodes::note_echo(tx, ino, object_of(what.version.as_ref()), now)?;
         let updated = node.remote.as_ref().map_or(row.updated, |r| r.updated.max(row.updated));
@@ -153,8 +174,10 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
         node.moved = is_moved(tx, &node)?;
         (node.tries, node.blocked, node.error, node.waits_for) = (0, None, None, None);
         nodes::save(tx, &node)?;
-        wake_waiting(tx, &node)
+        wake_waiting(tx, &node)?;
+        Ok(retired)
     })?;
+    retired.into_iter().for_each(|id| fs.sync.retire(id));
     fs.quota.add(what.size);
     fs.drop_if_doomed(ino)?;
     fs.push.wake();

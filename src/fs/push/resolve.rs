@@ -129,7 +129,7 @@ impl Look<'_> {
             Err(remote::Error::NotFound) => return self.give_up(|_| {}),
             Err(e) => return Err(e.into()),
         };
-        if row.parent.as_ref() == Some(parent) && row.name == *name {
+        if row.status == Status::Exists && row.parent.as_ref() == Some(parent) && row.name == *name {
             return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
         }
         // Moving is safe to repeat.

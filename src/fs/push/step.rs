@@ -6,9 +6,9 @@ use super::{Turn, backoff, confirm, content, names, put_off, resolve};
 use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Blocked, Intent, Node};
+use crate::store::nodes::{self, Anchor, Blocked, Intent, Node};
 use crate::store::{self, Tx};
-use crate::types::{Ino, Kind, NodeId, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Status, Timestamp};
 
 /// Requests one push makes for one node at most.
 const STEPS: usize = 16;
@@ -109,12 +109,15 @@ async fn next(
 
 /// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
 /// dirty, and nobody else holds its name there. Returns the folder's identity.
-fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
+fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<NodeId, Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
             return Ok(None);
         };
+        if nodes::anchor(tx, parent.ino)? != Anchor::Root {
+            return Ok(Some(Gate::Hidden));
+        }
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
         };
@@ -136,6 +139,13 @@ fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
             fs.push.wake();
             Err(Stop::Wait)
         }
+        Some(Gate::Hidden) => {
+            // Nobody would see it there.
+            if !pull::bring_back(fs, node.ino)? {
+                put_off(fs, node, now + WAIT)?;
+            }
+            Err(Stop::Wait)
+        }
         None => Err(Stop::Wait),
     }
 }
@@ -148,6 +158,8 @@ enum Gate {
     Ring,
     /// The same, and others have to leave the ring.
     Others,
+    /// Its folder is below one that is gone.
+    Hidden,
 }
 
 /// The node that has to be brought over before this one: its folder, if the server does not know that, or (lest a
@@ -155,8 +167,13 @@ enum Gate {
 fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>> {
     let Some(id) = parent.id() else { return Ok(Some(parent.ino)) };
     let places = node.remote.is_none() || node.moved;
-    if node.kind == Kind::Folder && node.remote.is_some() && places && parent.moved {
-        return Ok(Some(parent.ino));
+    if node.kind == Kind::Folder && node.remote.is_some() && places {
+        if parent.moved {
+            return Ok(Some(parent.ino));
+        }
+        if let Some(first) = pull::rings::in_the_way(tx, node, parent)? {
+            return Ok(Some(first));
+        }
     }
     if places { name_holder(tx, node, id) } else { Ok(None) }
 }
@@ -222,7 +239,7 @@ async fn relocate(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
     let Some(row) = &node.remote else { return Ok(()) };
     check_name(fs, node, &parent).await?;
     let name = node.wanted_name();
-    if row.name == name && row.parent.as_ref() == Some(&parent) {
+    if row.status == Status::Exists && row.name == name && row.parent.as_ref() == Some(&parent) {
         return Ok(confirm::relocated(fs, node.ino, &parent, &name, None)?);
     }
     confirm::intend(fs, node, &Intent::Relocate { parent: parent.clone(), name: name.clone() }, now_ms())?;

@@ -2,7 +2,7 @@
 //! a fresh look showed nothing there that the user has not deleted. That the server said yes proves nothing;
 //! the feed does.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{backoff, brake, confirm};
@@ -42,6 +42,8 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
             Err(e) => return note_failure(fs, &[node], &e),
         }
     }
+    // What came back meanwhile, since its folder holds something new, is not sent.
+    items.retain(|n| is_tomb(fs, n));
     if !items.is_empty() {
         // A loss of power may take back what was done here, and must not find the old gone and the new not there.
         fs.blocking(|fs| fs.sync_all()).get().await?;
@@ -68,6 +70,12 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
         ask(fs, node).await?;
     }
     Ok(())
+}
+
+/// Whether a node is still a tombstone.
+fn is_tomb(fs: &Fs, node: &Node) -> bool {
+    let current = fs.db().read(|c| nodes::get(c, node.ino));
+    current.is_ok_and(|n| n.is_some_and(|n| n.tomb && n.id() == node.id()))
 }
 
 /// Whether a tombstone can be sent now, on its own.
@@ -122,11 +130,11 @@ enum Below {
 }
 
 async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
-    let mut stack = vec![vec![top.clone()]];
-    let mut seen = HashSet::new();
-    while let Some(path) = stack.pop() {
-        let Some(folder) = path.last().filter(|f| seen.insert((*f).clone())) else { continue };
-        let rows = match fs.health.note(fs.remote.list(folder).await) {
+    let mut todo = vec![top.clone()];
+    // Each folder that was found, and the one it was found in.
+    let mut above: HashMap<NodeId, Option<NodeId>> = HashMap::from([(top.clone(), None)]);
+    while let Some(folder) = todo.pop() {
+        let rows = match fs.health.note(fs.remote.list(&folder).await) {
             Ok(rows) => rows,
             Err(remote::Error::NotFound) => continue,
             Err(e) => return Err(e),
@@ -136,17 +144,43 @@ async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
             match node {
                 // Its bytes are on their way to another row.
                 Some(n) if n.tomb && waits(fs, &n)? => return Ok(Below::Leaving),
+                Some(n) if was_edited(fs, &n, row)? => {
+                    return Ok(Below::Strangers { folders: path_to(&folder, &above), rows });
+                }
                 Some(n) if n.tomb || !n.linked => {
-                    if row.kind == Kind::Folder {
-                        stack.push([path.as_slice(), std::slice::from_ref(&row.id)].concat());
+                    if row.kind == Kind::Folder && !above.contains_key(&row.id) {
+                        above.insert(row.id.clone(), Some(folder.clone()));
+                        todo.push(row.id.clone());
                     }
                 }
                 Some(n) if n.moved || has_left(fs, &n, row)? => return Ok(Below::Leaving),
-                _ => return Ok(Below::Strangers { folders: path, rows }),
+                _ => return Ok(Below::Strangers { folders: path_to(&folder, &above), rows }),
             }
         }
     }
     Ok(Below::Clear)
+}
+
+/// The folders down to one, the topmost first.
+fn path_to(folder: &NodeId, above: &HashMap<NodeId, Option<NodeId>>) -> Vec<NodeId> {
+    let mut path = vec![folder.clone()];
+    let mut at = folder;
+    while let Some(Some(up)) = above.get(at) {
+        path.push(up.clone());
+        at = up;
+    }
+    path.reverse();
+    path
+}
+
+/// Whether somebody else wrote to a file that the user has deleted, which nobody here has heard of yet.
+fn was_edited(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
+    let known = node.remote.as_ref().and_then(|r| r.content.as_ref());
+    if !node.tomb || row.kind == Kind::Folder || row.content.as_ref() == known {
+        return Ok(false);
+    }
+    let what = confirm::object_of(row.content.as_ref());
+    Ok(!fs.db().read(|c| nodes::echoed(c, node.ino, what, 0)).map_err(local)?)
 }
 
 /// Whether a tombstone waits for a node that is still to be brought over.

@@ -183,6 +183,13 @@ fn is_base(tx: &Tx, id: ContentId) -> Result<bool> {
 }
 
 impl Content {
+    /// Whether every byte of a staged content is its own, none of them its base's or a hole's.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let st = self.state.lock();
+        (0..block::count(st.size)).all(|b| st.map.get(&b).is_some_and(|e| st.is_complete(b, e)))
+    }
+
     fn adopted(self: &Arc<Self>, version: Version, gone: &[u64], fill_at: Option<Loc>) {
         let mut st = self.state.lock();
         let free: Vec<Entry> = gone.iter().filter_map(|b| st.map.remove(b)).collect();

@@ -8,6 +8,7 @@ mod blocked;
 mod push;
 mod removals;
 mod tree;
+mod watch;
 
 pub use blocked::{Blocked, News};
 pub use push::{
@@ -19,9 +20,13 @@ pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
-    adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
-    holders, insert, lies_beneath, lies_on, path_of, referrers, set_listed_everywhere, showing,
-    stray_contents, tombs_below, touch,
+    Anchor, Paths, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed, get,
+    has_children, highest, holders, insert, lies_beneath, lies_on, path_of, referrers, set_listed_everywhere,
+    showing, stray_contents, strays_with_a_home, tombs_below, touch,
+};
+pub use watch::{
+    Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,
+    put_watch, rebase, unpin_unwatched, watch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};
@@ -63,7 +68,7 @@ pub struct Node {
     pub listed: bool,
     /// What the server last confirmed; `None`: it does not know this node.
     pub remote: Option<Row>,
-    /// Name or folder differ from the confirmed ones.
+    /// Name or folder differ from the confirmed ones, or it is in the trash there and not here.
     pub moved: bool,
     /// `content` as uploaded, while no row has it.
     pub uploaded: Option<Version>,
@@ -135,7 +140,7 @@ impl Node {
             (None, true) => false,
             // Gone elsewhere, or with a folder that is: nothing of it is sent any more.
             (_, false) if !self.linked => false,
-            (None, false) => self.ino != Ino::ROOT,
+            (None, false) => self.ino != Ino::ROOT && self.ino != Ino::RECOVERY,
             (Some(_), false) => self.content.is_some() || self.emptied || self.moved,
         }
     }

@@ -1,5 +1,7 @@
 //! Looking around in the mirror.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Node, int, kind_int, save, select, select_one, uint};
@@ -70,7 +72,8 @@ pub fn touch(conn: &Connection, folder: Ino, now: Timestamp) -> Result<(), Error
 /// Staged contents that no node and no other content needs.
 pub fn stray_contents(conn: &Connection) -> Result<Vec<ContentId>, Error> {
     let sql = "SELECT id FROM contents c WHERE state=1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE content=c.id) \
-         AND NOT EXISTS (SELECT 1 FROM contents d WHERE d.base=c.id)";
+         AND NOT EXISTS (SELECT 1 FROM contents d WHERE d.base=c.id) \
+         AND NOT EXISTS (SELECT 1 FROM watches w WHERE w.content=c.id)";
     let mut stmt = conn.prepare_cached(sql)?;
     let ids = stmt.query_map([], |r| Ok(ContentId(r.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
     Ok(ids)
@@ -83,9 +86,10 @@ pub fn showing(conn: &Connection, content: ContentId) -> Result<Vec<Node>, Error
     select(conn, above, [content.0])
 }
 
-/// Nodes and staged contents that still need a content as theirs or as their base.
+/// Nodes, watches and staged contents that still need a content as theirs or as their base.
 pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
-    let sql = "SELECT (SELECT count(*) FROM nodes WHERE content=?1) + (SELECT count(*) FROM contents WHERE base=?1)";
+    let sql = "SELECT (SELECT count(*) FROM nodes WHERE content=?1) + (SELECT count(*) FROM contents WHERE base=?1) \
+         + (SELECT count(*) FROM watches WHERE content=?1)";
     Ok(uint(conn.prepare_cached(sql)?.query_row([content.0], |r| r.get(0))?))
 }
 
@@ -103,9 +107,9 @@ pub fn lies_on(conn: &Connection, top: ContentId, beneath: ContentId) -> Result<
     Ok(conn.prepare_cached(sql)?.query_row(params![top.0, beneath.0], |r| r.get(0))?)
 }
 
-/// Adds a node; its number is in the answer, `node.ino` is ignored unless it is the root's.
+/// Adds a node; its number is in the answer, `node.ino` is ignored unless it is one of the fixed ones.
 pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
-    let fixed = (node.ino == Ino::ROOT).then(|| int(node.ino.0));
+    let fixed = [Ino::ROOT, Ino::RECOVERY].contains(&node.ino).then(|| int(node.ino.0));
     conn.prepare_cached(
         "INSERT INTO nodes (ino, kind, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, ctime_n, btime_s, \
          btime_n, emptied, listed, moved, dirty, due, tries, blocked) \
@@ -134,37 +138,82 @@ pub fn set_listed_everywhere(conn: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether `ino` is `top` or lies below it. Bounded: a cycle counts as not below.
-pub fn below(conn: &Connection, top: Ino, mut ino: Ino) -> Result<bool, Error> {
-    let mut stmt = conn.prepare_cached("SELECT parent FROM nodes WHERE ino=?1")?;
-    for _ in 0..100_000 {
-        if ino == top {
-            return Ok(true);
-        }
-        match stmt.query_row([int(ino.0)], |r| r.get::<_, Option<i64>>(0)).optional()?.flatten() {
-            Some(parent) => ino = Ino(uint(parent)),
-            None => return Ok(false),
-        }
-    }
-    Ok(false)
+/// Rows whose folder has become known since they came: their nodes.
+pub fn strays_with_a_home(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
+    let tail = "WHERE parent IS NULL AND linked=1 AND ino<>1 AND tomb=0 \
+         AND EXISTS (SELECT 1 FROM nodes p WHERE p.r_id=nodes.r_parent) LIMIT ?1";
+    select(conn, tail, [int(limit as u64)])
+}
+
+/// The way up from a node, itself included. Ends at the root, at what is not listed, and after [`LEVELS`].
+const UP: &str = "WITH RECURSIVE up(ino, parent, linked) AS (SELECT ino, parent, linked FROM nodes WHERE ino=?1 \
+     UNION ALL SELECT n.ino, n.parent, n.linked FROM up JOIN nodes n ON n.ino=up.parent WHERE up.ino<>1 LIMIT ?2)";
+
+/// Levels that are climbed: no tree is deeper, and a ring counts as leading nowhere.
+const LEVELS: i64 = 200_000;
+
+/// Whether `ino` is `top` or lies below it.
+pub fn below(conn: &Connection, top: Ino, ino: Ino) -> Result<bool, Error> {
+    let sql = format!("{UP} SELECT EXISTS (SELECT 1 FROM up WHERE ino=?3)");
+    Ok(conn.prepare_cached(&sql)?.query_row(params![int(ino.0), LEVELS, int(top.0)], |r| r.get(0))?)
+}
+
+/// What a node hangs from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Anchor {
+    /// The root: it can be seen.
+    Root,
+    /// A folder that nothing lists: the nearest one.
+    Dead(Ino),
+    /// Nothing that is known.
+    Nowhere,
+}
+
+/// What a node hangs from; itself included.
+pub fn anchor(conn: &Connection, ino: Ino) -> Result<Anchor, Error> {
+    let sql = format!("{UP} SELECT ino FROM up WHERE ino=1 OR linked=0 LIMIT 1");
+    let end: Option<i64> =
+        conn.prepare_cached(&sql)?.query_row(params![int(ino.0), LEVELS], |r| r.get(0)).optional()?;
+    Ok(match end.map(|i| Ino(uint(i))) {
+        Some(Ino::ROOT) => Anchor::Root,
+        Some(dead) => Anchor::Dead(dead),
+        None => Anchor::Nowhere,
+    })
 }
 
 /// A node's path from the drive's root, for people. `None` if it hangs from nothing.
-pub fn path_of(conn: &Connection, mut ino: Ino) -> Result<Option<String>, Error> {
-    let mut parts = Vec::new();
-    let mut stmt = conn.prepare_cached("SELECT parent, name FROM nodes WHERE ino=?1")?;
-    for _ in 0..20_000 {
-        if ino == Ino::ROOT {
-            parts.push(String::new());
-            parts.reverse();
-            return Ok(Some(if parts.len() == 1 { "/".to_owned() } else { parts.join("/") }));
+pub fn path_of(conn: &Connection, ino: Ino) -> Result<Option<String>, Error> {
+    Paths::default().of(conn, ino)
+}
+
+/// Levels of a path that people are shown; what is above them is left out.
+const SHOWN: usize = 40;
+
+/// Paths of several nodes, which share their way up.
+#[derive(Default)]
+pub struct Paths {
+    known: HashMap<Ino, (Ino, String)>,
+}
+
+impl Paths {
+    /// A node's path from the drive's root, for people. `None` if it hangs from nothing.
+    pub fn of(&mut self, conn: &Connection, mut ino: Ino) -> Result<Option<String>, Error> {
+        let mut parts = Vec::new();
+        let mut stmt = conn.prepare_cached("SELECT parent, name FROM nodes WHERE ino=?1")?;
+        while ino != Ino::ROOT && parts.len() < SHOWN {
+            if !self.known.contains_key(&ino) {
+                let row = stmt.query_row([int(ino.0)], |r| Ok((r.get::<_, Option<i64>>(0)?, r.get(1)?)));
+                let Some((Some(parent), name)) = row.optional()? else { return Ok(None) };
+                self.known.insert(ino, (Ino(uint(parent)), name));
+            }
+            let Some((parent, name)) = self.known.get(&ino) else { return Ok(None) };
+            parts.push(name.clone());
+            ino = *parent;
         }
-        let row = stmt.query_row([int(ino.0)], |r| Ok((r.get::<_, Option<i64>>(0)?, r.get::<_, String>(1)?)));
-        let Some((Some(parent), name)) = row.optional()? else { return Ok(None) };
-        parts.push(name);
-        ino = Ino(uint(parent));
+        parts.push(if ino == Ino::ROOT { String::new() } else { "…".to_owned() });
+        parts.reverse();
+        Ok(Some(if parts.len() == 1 { "/".to_owned() } else { parts.join("/") }))
     }
-    Ok(None)
 }
 
 /// The highest number given so far: about how many nodes there are, without counting them.

@@ -1,0 +1,201 @@
+//! Edits below a folder that is gone on the server: its path is made again, for them alone.
+//!
+//! One walk over what lies below, one pass over what was found in it: no recursion, however deep the tree.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::merge::Merge;
+use super::{From, finish};
+use crate::fs::change::is_moved;
+use crate::fs::{Fs, now_ms};
+use crate::store::Result;
+use crate::store::nodes::{self, Anchor, Node};
+use crate::types::{Ino, Kind, NodeId, Status};
+
+/// Entries read at once.
+const PAGE: usize = 256;
+
+/// What lies below a dead folder.
+#[derive(Default)]
+struct Below {
+    /// Holds something that is only here: edited files, new folders.
+    edited: Vec<Node>,
+    /// Has another place here than there. Which of them live elsewhere shows when all dead folders are known.
+    moved: Vec<Node>,
+    /// The folders the server has lost.
+    dead: HashSet<NodeId>,
+}
+
+impl Below {
+    /// Whether the server has (or had) a node below the dead folder.
+    fn lost(&self, node: &Node) -> bool {
+        node.remote.as_ref().and_then(|r| r.parent.as_ref()).is_some_and(|p| self.dead.contains(p))
+    }
+}
+
+impl Merge<'_> {
+    /// A folder is gone on the server while something below it is only here: the path is made again, and what
+    /// was edited moves there.
+    pub(super) fn rescue(&mut self, dead: &Node) -> Result<()> {
+        if self.fs.files.is_idle() && nodes::queue(self.tx, 1)?.is_empty() {
+            return Ok(());
+        }
+        let below = self.only_here(dead)?;
+        let (lost, elsewhere): (Vec<_>, Vec<_>) = below.moved.iter().cloned().partition(|n| below.lost(n));
+        if below.edited.is_empty() && elsewhere.is_empty() {
+            return self.forget_moves(lost);
+        }
+        tracing::warn!(name = %dead.name, "deleted elsewhere while edited here; what was edited stays");
+        if dead.linked {
+            self.vanished(dead);
+            nodes::save(self.tx, &Node { linked: false, ..dead.clone() })?;
+        }
+        let mut again = HashMap::new();
+        for node in below.edited.iter().chain(&elsewhere) {
+            let home = self.path_again(&mut again, dead, node.parent)?;
+            self.take_along(node.clone(), home, &below)?;
+        }
+        self.outcome.push = true;
+        self.forget_moves(lost)
+    }
+
+    /// A rename within what is gone does not keep it.
+    fn forget_moves(&mut self, lost: Vec<Node>) -> Result<()> {
+        for node in lost {
+            if let Some(row) = node.remote.clone() {
+                self.place_row(node, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what is only here. Folders that moved within the dead tree belong to it, wherever they are met.
+    fn only_here(&self, dead: &Node) -> Result<Below> {
+        let mut below = Below::default();
+        below.dead.extend(dead.id().cloned());
+        let (mut todo, mut put_off) = (vec![dead.ino], Vec::<Node>::new());
+        loop {
+            while let Some(folder) = todo.pop() {
+                let mut after = Ino(0);
+                loop {
+                    let page = nodes::children(self.tx, folder, after, PAGE)?;
+                    let Some(last) = page.last() else { break };
+                    after = last.ino;
+                    for node in page {
+                        self.sort(node, &mut below, &mut todo, &mut put_off);
+                    }
+                }
+            }
+            let (ours, rest): (Vec<_>, Vec<_>) = put_off.drain(..).partition(|n| below.lost(n));
+            put_off = rest;
+            if ours.is_empty() {
+                below.moved.append(&mut put_off);
+                return Ok(below);
+            }
+            for folder in ours {
+                below.dead.extend(folder.id().cloned());
+                todo.push(folder.ino);
+                below.moved.push(folder);
+            }
+        }
+    }
+
+    fn sort(&self, node: Node, below: &mut Below, todo: &mut Vec<Ino>, put_off: &mut Vec<Node>) {
+        let unsent = node.content_dirty() || self.fs.files.is_being_written(node.ino);
+        let restored = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
+        match node.kind {
+            Kind::File if unsent || restored => below.edited.push(node),
+            Kind::Folder if node.remote.is_none() => below.edited.push(node),
+            Kind::Folder if node.moved => put_off.push(node),
+            Kind::Folder => {
+                below.dead.extend(node.id().cloned());
+                todo.push(node.ino);
+            }
+            Kind::File if node.moved => below.moved.push(node),
+            Kind::File => {}
+        }
+    }
+
+    /// The folder that stands for the dead folder `from` (which lies at or below `dead`) from now on.
+    fn path_again(&mut self, again: &mut HashMap<Ino, Ino>, dead: &Node, from: Option<Ino>) -> Result<Ino> {
+        let mut missing = Vec::new();
+        let mut at = from;
+        let mut home = loop {
+            let Some(ino) = at else { break Ino::ROOT };
+            if let Some(home) = again.get(&ino) {
+                break *home;
+            }
+            let Some(folder) = nodes::get(self.tx, ino)? else { break Ino::ROOT };
+            at = folder.parent;
+            missing.push(folder);
+            if ino == dead.ino {
+                break dead.parent.filter(|p| *p != Ino::RECOVERY).unwrap_or(Ino::ROOT);
+            }
+        };
+        while let Some(folder) = missing.pop() {
+            home = self.folder_in(home, &folder.name)?;
+            again.insert(folder.ino, home);
+        }
+        Ok(home)
+    }
+
+    /// The folder of that name, found or made.
+    fn folder_in(&mut self, parent: Ino, name: &str) -> Result<Ino> {
+        let name = match nodes::child(self.tx, parent, name)? {
+            Some(there) if there.kind == Kind::Folder && there.ino != Ino::RECOVERY => return Ok(there.ino),
+            Some(_) => self.free_conflict_name(Some(parent), name)?,
+            None => name.to_owned(),
+        };
+        let made = nodes::insert(self.tx, &Node::new_local(Kind::Folder, parent, &name, self.now, now_ms()))?;
+        self.appeared(&made);
+        Ok(made.ino)
+    }
+
+    /// Moves what was edited to the folder made in place of its own. What the server has below the dead one is made
+    /// anew; what it has elsewhere only moves.
+    fn take_along(&mut self, mut node: Node, home: Ino, below: &Below) -> Result<()> {
+        self.vanished(&node);
+        node.due = now_ms();
+        let trashed = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
+        if node.kind == Kind::File && below.lost(&node) && !trashed {
+            (node.remote, node.uploaded) = (None, None);
+            node.emptied = node.content.is_none() && node.size == 0;
+        }
+        if nodes::child(self.tx, home, &node.name)?.is_some_and(|t| t.ino != node.ino) {
+            node.name = self.free_conflict_name(Some(home), &node.name)?;
+            node.alias = false;
+        }
+        node.parent = Some(home);
+        node.moved = is_moved(self.tx, &node)?;
+        nodes::save(self.tx, &node)?;
+        self.appeared(&node);
+        Ok(())
+    }
+}
+
+/// A node that is to be sent lies where nobody can see it, here or there: it moves to where it can. `false` if there
+/// is nothing to be done about it.
+///
+/// # Errors
+/// Those of the local state.
+pub(in crate::fs) fn bring_back(fs: &Arc<Fs>, ino: Ino) -> crate::fs::Result<bool> {
+    let (back, outcome) = fs.db().write(|tx| {
+        let mut merge = Merge::new(fs, tx, From::Fresh);
+        let Some(parent) = nodes::get(tx, ino)?.and_then(|n| n.parent) else {
+            return Ok((false, merge.outcome));
+        };
+        if let Anchor::Dead(dead) = nodes::anchor(tx, parent)?
+            && let Some(dead) = nodes::get(tx, dead)?
+        {
+            merge.rescue(&dead)?;
+        }
+        let back = match nodes::get(tx, ino)?.and_then(|n| n.parent) {
+            Some(now) => nodes::anchor(tx, now)? == Anchor::Root,
+            None => false,
+        };
+        Ok((back, merge.outcome))
+    })?;
+    finish(fs, outcome);
+    Ok(back)
+}

@@ -1,0 +1,273 @@
+//! What is only here and lies below a folder that is gone there; and trees of any depth.
+
+use inxtfs::fs::Error;
+use inxtfs::names::RemoteName;
+use inxtfs::remote::memory::Memory;
+use inxtfs::types::{Ino, Kind, Row, Status};
+
+use super::harness::{Engine, READ, TRUNCATE, WRITE, eventually, patient};
+
+/// A drive with a chain of folders `d/d/d/…` and a file `f` at its end, known.
+fn deep(levels: usize) -> (Engine, Row) {
+    let cloud = Memory::new();
+    let top = cloud.add_folder(&cloud.account().root, "d");
+    let mut at = top.clone();
+    for _ in 1..levels {
+        at = cloud.add_folder(&at.id, "d");
+    }
+    cloud.add_file(&at.id, RemoteName::whole("f"), b"deep");
+    (Engine::over(cloud, patient()), top)
+}
+
+/// The folders of a chain, from the root on.
+fn chain(e: &Engine) -> Vec<Ino> {
+    let mut inos = vec![Ino::ROOT];
+    while let Ok(attr) = e.get(e.fs().lookup(inos[inos.len() - 1], b"d")) {
+        inos.push(attr.ino);
+    }
+    inos
+}
+
+fn last(inos: &[Ino]) -> Ino {
+    inos[inos.len() - 1]
+}
+
+fn file_in(e: &Engine, folder: Ino) -> Option<Ino> {
+    e.get(e.fs().lookup(folder, b"f")).ok().map(|a| a.ino)
+}
+
+fn write(e: &Engine, ino: Ino, data: &[u8]) {
+    let fh = e.get(e.fs().open(ino, WRITE)).unwrap().fh;
+    e.write_fh(fh, 0, data).unwrap();
+    e.close(fh).unwrap();
+}
+
+fn read(e: &Engine, ino: Ino) -> bytes::Bytes {
+    let fh = e.get(e.fs().open(ino, READ)).unwrap().fh;
+    let bytes = e.read_fh(fh, 0, 100).unwrap();
+    e.fs().release(fh);
+    bytes
+}
+
+#[test]
+fn an_edit_below_ten_thousand_levels_is_told_and_rescued_when_they_delete_the_folder() {
+    let (e, top) = deep(10_000);
+    let inos = chain(&e);
+    assert_eq!(inos.len(), 10_001);
+    let file = file_in(&e, last(&inos)).unwrap();
+    assert_eq!(read(&e, file), "deep");
+    write(&e, file, b"DEEP");
+    let path = e.fs().status().queue.remove(0).path;
+    assert!(path.ends_with("/d/f") && path.len() < 4096, "{path}");
+    let below = e.get(e.fs().rename(Ino::ROOT, b"d", last(&inos), b"e", false));
+    assert!(matches!(below, Err(Error::Invalid(_))));
+    e.foreign_trash(&top);
+    eventually("the path is made again", || e.exists("d") && e.ino("d").unwrap() != inos[1]);
+    e.fault.set_offline(true);
+    let again = chain(&e);
+    assert_eq!(again.len(), 10_001);
+    assert!(again.iter().skip(1).all(|i| !inos.contains(i)));
+    assert_eq!(file_in(&e, last(&again)), Some(file));
+    assert_eq!(read(&e, file), "DEEP");
+}
+
+#[test]
+fn a_tree_of_a_thousand_levels_goes_to_the_trash_as_one_item() {
+    let (e, top) = deep(1000);
+    let inos = chain(&e);
+    e.get(e.fs().unlink(last(&inos), b"f")).unwrap();
+    for pair in inos.windows(2).rev() {
+        e.get(e.fs().rmdir(pair[0], b"d")).unwrap();
+    }
+    e.drain();
+    assert_eq!(e.ls(""), [""; 0]);
+    assert_eq!(e.cloud.row(&top.id).unwrap().status, Status::Trashed);
+    let trashed = e.cloud.rows().into_iter().filter(|r| r.status == Status::Trashed);
+    assert_eq!(trashed.count(), 1);
+}
+
+#[test]
+fn a_deep_chain_made_here_is_sent_in_order() {
+    let e = Engine::new();
+    let mut at = Ino::ROOT;
+    for _ in 0..100 {
+        at = e.get(e.fs().mkdir(at, b"d")).unwrap().ino;
+    }
+    e.drain();
+    assert_eq!(e.cloud.tree().len(), 100);
+}
+
+/// A drive with `d/f`, `d/e/g` and `out`, sent.
+fn small() -> Engine {
+    let e = Engine::new();
+    e.mkdir("d").unwrap();
+    e.mkdir("d/e").unwrap();
+    for name in ["d/f", "d/e/g", "out"] {
+        e.put(name, name.as_bytes()).unwrap();
+    }
+    e.converged();
+    e
+}
+
+fn gone(e: &Engine, deleted: bool, folder: &Row) {
+    if deleted {
+        e.foreign_delete(folder)
+    } else {
+        e.foreign_trash(folder)
+    }
+    e.cloud.settle();
+}
+
+fn files(e: &Engine) -> Vec<(String, String)> {
+    let text = |b: bytes::Bytes| String::from_utf8_lossy(&b).into_owned();
+    e.cloud.files().into_iter().map(|(p, b)| (p, text(b))).collect()
+}
+
+fn is(e: &Engine, wanted: &[(&str, &str)]) {
+    let wanted: Vec<_> = wanted.iter().map(|(p, b)| ((*p).to_owned(), (*b).to_owned())).collect();
+    assert_eq!(files(e), wanted);
+}
+
+#[test]
+fn a_file_open_for_writing_below_a_folder_they_deleted_is_kept_with_what_is_written_later() {
+    for deleted in [false, true] {
+        let e = small();
+        let d = e.row("d");
+        let fh = e.open("d/e/g", WRITE).unwrap();
+        e.write_fh(fh, 0, b"W").unwrap();
+        gone(&e, deleted, &d);
+        eventually("the rest is gone", || !e.exists("d/f"));
+        e.write_fh(fh, 1, b"W").unwrap();
+        e.close(fh).unwrap();
+        e.converged();
+        is(&e, &[("d/e/g", "WWe/g"), ("out", "out")]);
+    }
+}
+
+#[test]
+fn a_reader_below_a_folder_they_deleted_reads_on() {
+    let e = small();
+    let fh = e.open("d/f", READ).unwrap();
+    assert_eq!(e.read_fh(fh, 0, 100).unwrap(), "d/f");
+    gone(&e, true, &e.row("d"));
+    eventually("it is gone", || !e.exists("d"));
+    assert_eq!(e.read_fh(fh, 0, 100).unwrap(), "d/f");
+    e.fs().release(fh);
+    e.converged();
+    is(&e, &[("out", "out")]);
+}
+
+#[test]
+fn what_is_written_below_a_folder_that_is_gone_already_is_brought_back() {
+    // A program whose working directory is below it.
+    for deleted in [false, true] {
+        let e = small();
+        let (folder, file) = (e.ino("d/e").unwrap(), e.ino("d/e/g").unwrap());
+        let d = e.row("d");
+        e.foreign_trash(&d);
+        eventually("it is gone", || !e.exists("d"));
+        write(&e, file, b"late");
+        if deleted {
+            e.foreign_delete(&d);
+        }
+        let created = e.get(e.fs().create(folder, b"new", TRUNCATE));
+        assert!(matches!(created, Err(Error::NotFound)), "nothing new is made in it");
+        assert!(matches!(e.get(e.fs().mkdir(folder, b"new")), Err(Error::NotFound)));
+        let moved = e.get(e.fs().rename(Ino::ROOT, b"out", folder, b"out", false));
+        assert!(matches!(moved, Err(Error::NotFound)));
+        e.converged();
+        is(&e, &[("d/e/g", "lateg"), ("out", "out")]);
+    }
+}
+
+#[test]
+fn what_was_only_renamed_below_a_folder_they_deleted_goes_with_it() {
+    for deleted in [false, true] {
+        let e = small();
+        e.rename("d/f", "d/f2").unwrap();
+        e.rename("d/e", "d/e2").unwrap();
+        e.rename("d/f2", "d/e2/f2").unwrap();
+        gone(&e, deleted, &e.row("d"));
+        eventually("it is gone", || !e.exists("d"));
+        e.converged();
+        is(&e, &[("out", "out")]);
+    }
+}
+
+#[test]
+fn an_edit_in_a_folder_that_was_renamed_below_one_they_deleted_is_kept() {
+    for deleted in [false, true] {
+        let e = small();
+        e.rename("d/e", "d/e2").unwrap();
+        e.put("d/e2/g", b"edited").unwrap();
+        gone(&e, deleted, &e.row("d"));
+        eventually("the rest is gone", || !e.exists("d/f"));
+        e.converged();
+        is(&e, &[("d/e2/g", "edited"), ("out", "out")]);
+    }
+}
+
+#[test]
+fn what_we_moved_out_of_a_folder_that_they_put_into_the_trash_lives() {
+    let e = small();
+    e.rename("d/f", "f").unwrap();
+    e.rename("d/e", "e").unwrap();
+    gone(&e, false, &e.row("d"));
+    eventually("the rest is gone", || !e.exists("d"));
+    e.converged();
+    is(&e, &[("e/g", "d/e/g"), ("f", "d/f"), ("out", "out")]);
+}
+
+#[test]
+fn a_file_that_they_put_into_the_trash_goes_however_we_moved_it() {
+    for deleted in [false, true] {
+        let e = small();
+        let out = e.row("out");
+        e.rename("out", "d/moved").unwrap();
+        gone(&e, deleted, &out);
+        eventually("it goes", || !e.exists("d/moved"));
+        e.converged();
+        is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f")]);
+    }
+}
+
+#[test]
+fn a_file_that_we_moved_and_edited_outlives_their_delete() {
+    for deleted in [false, true] {
+        let e = small();
+        let out = e.row("out");
+        e.rename("out", "d/moved").unwrap();
+        e.put("d/moved", b"edited").unwrap();
+        gone(&e, deleted, &out);
+        e.converged();
+        is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f"), ("d/moved", "edited")]);
+    }
+}
+
+#[test]
+fn a_folder_they_deleted_below_which_we_deleted_is_gone() {
+    for deleted in [false, true] {
+        let e = small();
+        let d = e.row("d");
+        e.unlink("d/f").unwrap();
+        gone(&e, deleted, &d);
+        eventually("it is gone", || !e.exists("d"));
+        e.converged();
+        is(&e, &[("out", "out")]);
+    }
+}
+
+#[test]
+fn a_folder_they_deleted_and_we_moved_goes_but_for_what_we_edited() {
+    for deleted in [false, true] {
+        let e = small();
+        let d = e.row("d");
+        e.rename("d", "d2").unwrap();
+        e.put("d2/f", b"edited").unwrap();
+        gone(&e, deleted, &d);
+        eventually("the rest is gone", || !e.exists("d2/e"));
+        e.converged();
+        is(&e, &[("d2/f", "edited"), ("out", "out")]);
+        assert_eq!(e.paths().values().filter(|k| **k == Kind::Folder).count(), 1);
+    }
+}
