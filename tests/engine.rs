@@ -8,7 +8,7 @@ mod content;
 mod faults;
 #[path = "engine/harness.rs"]
 mod harness;
-#[path = "engine/model.rs"]
+#[path = "engine/model/mod.rs"]
 mod model;
 #[path = "engine/names.rs"]
 mod names;

@@ -52,6 +52,7 @@ impl Default for Settings {
 pub struct Knobs {
     set: RwLock<Settings>,
     rules: Mutex<Rules>,
+    met: AtomicU64,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
 }
@@ -77,6 +78,7 @@ impl Knobs {
     pub fn new(settings: Settings) -> Self {
         let knobs = Knobs {
             rules: Mutex::default(),
+            met: AtomicU64::new(0),
             up: Throttle::new(settings.bandwidth),
             down: Throttle::new(settings.bandwidth),
             set: RwLock::new(Settings { faults: Vec::new(), ..settings }),
@@ -140,8 +142,16 @@ impl Knobs {
         self.rules.lock().add(fault);
     }
 
+    /// How many requests have met a rule, whichever rules there were.
+    #[must_use]
+    pub fn faults_met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
+    }
+
     pub(super) fn fault_for(&self, method: &str, path: &str) -> Option<Action> {
-        self.rules.lock().meet(method, path)
+        let action = self.rules.lock().meet(method, path);
+        self.met.fetch_add(u64::from(action.is_some()), Ordering::Relaxed);
+        action
     }
 }
 

@@ -340,7 +340,8 @@ impl Engine {
                 _ => Some(b.put(None, Body::from_bytes(Bytes::copy_from_slice(data))).await.unwrap()),
             };
             let modified = self.cloud.now();
-            b.replace(id, &Replacement { base, content, size: data.len() as u64, modified }).await.unwrap();
+            let with = Replacement::new(base, content, data.len() as u64, modified).unwrap();
+            b.replace(id, &with).await.unwrap();
         });
         self.cloud.row(id).unwrap()
     }
@@ -378,6 +379,12 @@ impl Engine {
                 .await
                 .unwrap_or_else(|_| panic!("never drained: {:#?}", fs.status()))
         })
+    }
+
+    /// Begins to send everything, and goes on.
+    pub fn begin_drain(&self) {
+        let fs = self.fs().clone();
+        self.up.as_ref().unwrap().rt.spawn(async move { fs.drain().await });
     }
 
     /// Waits until the feeds were looked at `n` more times, each look begun from now on.

@@ -19,7 +19,7 @@ use super::invalidate::Note;
 use super::tree::Listings;
 use super::{Fs, Result};
 use crate::store::nodes;
-use crate::store::{ContentId, Tx};
+use crate::store::{Content, ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
@@ -72,6 +72,8 @@ impl Pull {
 pub(super) struct Outcome {
     pub notes: Vec<Note>,
     pub retired: Vec<ContentId>,
+    /// Copies that lie on another version.
+    pub copies: Vec<Arc<Content>>,
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
     pub push: bool,
@@ -122,7 +124,22 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
     Ok(())
 }
 
+/// Gives a node that cannot have its name on the server a conflict name.
+pub(super) fn step_beside(fs: &Arc<Fs>, ino: Ino) -> Result<()> {
+    let outcome = fs.db().write(|tx| {
+        let mut merge = merge::Merge::new(fs, tx, From::Fresh);
+        if let Some((node, parent)) = nodes::get(tx, ino)?.and_then(|n| n.parent.map(|p| (n, p))) {
+            merge.step_beside(node, parent)?;
+        }
+        merge.give_names_back()?;
+        Ok(merge.outcome)
+    })?;
+    finish(fs, outcome);
+    Ok(())
+}
+
 fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+    outcome.copies.iter().for_each(|c| fs.fetch_rest_soon(c));
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {

@@ -123,7 +123,7 @@ impl Merge<'_> {
     }
 
     /// Gives an unsent node a conflict name.
-    fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
+    pub(super) fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
         tracing::warn!(name = %ours.name, "the name was taken by another client; ours steps aside");
         let name = self.free_conflict_name(Some(parent), &ours.name)?;
         self.vanished(&ours);
@@ -184,6 +184,7 @@ impl Merge<'_> {
         node.parent = Some(again.ino);
         node.due = now_ms();
         if node.remote.as_ref().is_some_and(|r| r.parent.as_ref() == dead.id()) {
+            self.keep_content(&mut node)?;
             (node.remote, node.uploaded) = (None, None);
             node.emptied = node.kind == Kind::File && node.content.is_none() && node.size == 0;
         }

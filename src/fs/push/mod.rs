@@ -8,6 +8,7 @@ pub(super) mod confirm;
 mod content;
 mod resolve;
 mod step;
+mod taken;
 pub(super) mod trash;
 
 use std::collections::HashMap;

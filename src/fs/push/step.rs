@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Turn, backoff, confirm, content, put_off, resolve};
+use super::{Turn, backoff, confirm, content, put_off, resolve, taken};
 use crate::fs::{Fs, Result, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -51,22 +51,40 @@ pub(super) type Step = std::result::Result<(), Stop>;
 /// Brings one node over, as far as it goes.
 pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
     for _ in 0..STEPS {
-        match next(fs, turn).await {
-            Ok(true) => {}
+        let about = fs.db().read(|c| nodes::get(c, turn.ino)).ok().flatten();
+        let failure = match next(fs, turn).await {
+            Ok(true) => continue,
             Ok(false) | Err(Stop::Wait) => return,
-            Err(Stop::Local(e)) => {
+            Err(failure) => failure,
+        };
+        if overtaken(fs, about.as_ref()) {
+            tracing::debug!(ino = %turn.ino, "what failed is not wanted any more");
+            return;
+        }
+        match failure {
+            Stop::Local(e) => {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
                 let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + fs.config.paced(5));
-                return;
             }
-            Err(Stop::Remote(e)) => {
+            Stop::Remote(e) => {
                 if let Err(e) = failed(fs, turn.ino, &e).await {
                     tracing::error!(ino = %turn.ino, error = %e, "noting a failure failed");
                 }
-                return;
             }
+            Stop::Wait => {}
         }
+        return;
     }
+}
+
+/// Whether a node has other content or another place by now: a failure says nothing about those.
+fn overtaken(fs: &Fs, about: Option<&Node>) -> bool {
+    let Some(before) = about else { return false };
+    let now = fs.db().read(|c| nodes::get(c, before.ino)).ok().flatten();
+    now.is_some_and(|n| {
+        (n.content, n.emptied, n.tomb) != (before.content, before.emptied, before.tomb)
+            || (n.parent, &n.name) != (before.parent, &before.name)
+    })
 }
 
 /// Makes the next request. `false`: nothing is left to do.
@@ -262,7 +280,10 @@ async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
         Class::Session => put_off(fs, &node, now + fs.config.paced(15)),
         Class::Permanent => match e {
             remote::Error::Exists => {
-                // Somebody was first; the next try finds out who.
+                // Somebody was first; the next try finds out who, unless no look shows it.
+                if node.tries >= taken::REFUSALS {
+                    taken::believe(fs, &node).await?;
+                }
                 record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
             }
             remote::Error::NotFound => {

@@ -214,6 +214,13 @@ pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<boo
     Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
 }
 
+/// Nodes whose echoes hold a value.
+pub fn echoers(conn: &Connection, what: &str) -> Result<Vec<Ino>, Error> {
+    let mut stmt = conn.prepare_cached("SELECT ino FROM echoes WHERE what=?1")?;
+    let inos = stmt.query_map([what], |r| Ok(Ino(uint(r.get(0)?))))?.collect::<rusqlite::Result<_>>()?;
+    Ok(inos)
+}
+
 /// Forgets echoes from before `before` (milliseconds).
 pub fn forget_echoes(conn: &Connection, before: i64) -> Result<(), Error> {
     conn.execute("DELETE FROM echoes WHERE at<?1", [before])?;
