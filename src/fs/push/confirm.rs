@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::legacy::Legacy;
 use super::step::Stop;
 use crate::fs::change::is_moved;
 use crate::fs::{Fs, Result, now_ms};
@@ -119,6 +120,7 @@ pub(super) struct Stored {
 /// pages. Newer content on top of it stays dirty.
 pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
     let now = now_ms();
+    let legacy = Legacy::of(fs, what.content);
     fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
         if let (Some(id), Some(version)) = (what.content, &what.version) {
@@ -151,6 +153,7 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
         nodes::save(tx, &node)?;
         wake_waiting(tx, &node)
     })?;
+    legacy.hand_over();
     fs.quota.add(what.size);
     fs.drop_if_doomed(ino)?;
     fs.push.wake();

@@ -26,7 +26,8 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
     freeze(fs, node, &content)?;
     settle_on_disk(fs, &content).await?;
     // The service looks for a row's content in the row's own bucket.
-    let usable = |v: &&Version| node.remote.as_ref().and_then(|r| r.bucket.as_ref()).is_none_or(|b| *b == v.bucket);
+    let usable =
+        |v: &&Version| node.remote.as_ref().and_then(|r| r.bucket.as_ref()).is_none_or(|b| *b == v.bucket);
     let version = match (node.uploaded.as_ref().filter(usable), &node.remote) {
         (Some(v), Some(_)) => v.clone(),
         (Some(v), None) => {
@@ -203,7 +204,10 @@ async fn register(
 
 /// Whether a node is still to be brought to the same place, and the same row.
 fn same_place(before: &Node, now: &Node) -> bool {
-    now.linked == before.linked && now.parent == before.parent && now.name == before.name && now.id() == before.id()
+    now.linked == before.linked
+        && now.parent == before.parent
+        && now.name == before.name
+        && now.id() == before.id()
 }
 
 async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored) -> Step {

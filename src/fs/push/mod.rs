@@ -6,6 +6,7 @@
 
 pub(super) mod confirm;
 mod content;
+mod legacy;
 mod resolve;
 mod step;
 mod taken;

@@ -129,13 +129,13 @@ impl Look<'_> {
             Err(remote::Error::NotFound) => return self.give_up(|_| {}),
             Err(e) => return Err(e.into()),
         };
-        if row.parent.as_ref() == Some(parent) && row.name == *name {
-            return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
-        }
         if !self.node.linked || row.status != Status::Exists {
             // Deleted here or there meanwhile: moving it would restore it from the trash.
             self.give_up(|_| {})?;
             return Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?);
+        }
+        if row.parent.as_ref() == Some(parent) && row.name == *name {
+            return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
         }
         if self.looks >= REFUSALS {
             // The service has internal errors, too, where it means that the name is taken.

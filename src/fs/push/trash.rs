@@ -28,6 +28,9 @@ pub(super) async fn push_tombs(fs: &Arc<Fs>) {
 }
 
 async fn try_push(fs: &Arc<Fs>) -> Result<()> {
+    if !look_first(fs).await? {
+        return Ok(());
+    }
     let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
     let mut items = Vec::new();
     for node in due {
@@ -54,6 +57,21 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
         ask(fs, node).await?;
     }
     Ok(())
+}
+
+/// What others edited since lives, if it is known before the delete goes: two reads for a whole round. `false`: they
+/// failed, and the round is put off.
+async fn look_first(fs: &Arc<Fs>) -> Result<bool> {
+    let Err(e) = pull::refresh(fs).await else { return Ok(true) };
+    tracing::debug!(error = %e, "deletes wait: the feeds cannot be read");
+    let now = now_ms();
+    fs.db().write(|tx| {
+        for node in nodes::due_tombs(tx, now, ROUND)? {
+            nodes::defer(tx, node.ino, now + backoff(fs, node.tries.max(1)))?;
+        }
+        Ok(())
+    })?;
+    Ok(false)
 }
 
 /// Whether a tombstone can be sent now, on its own.

@@ -8,13 +8,14 @@ mod push;
 mod tree;
 
 pub use push::{
-    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, echoers, forget_echoes, intent, intents_at, looked,
-    next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all, wake_children,
+    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, echoers, forget_echoes, intent, intents_at,
+    looked, next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all,
+    wake_children,
 };
 pub use tree::{
     adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
-    holders, holders_ever, insert, lies_beneath, path_of, referrers, set_listed_everywhere, stray_contents, tombs_below,
-    touch,
+    holders, holders_ever, insert, lies_beneath, path_of, referrers, set_listed_everywhere, stray_contents,
+    tombs_below, touch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};

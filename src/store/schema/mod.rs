@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Error, Result};
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: &[&[&str]] = &[&[include_str!("1_contents.sql"), include_str!("1_nodes.sql")], &[include_str!("2_echoes.sql")]];
+const STEPS: &[&[&str]] =
+    &[&[include_str!("1_contents.sql"), include_str!("1_nodes.sql")], &[include_str!("2_echoes.sql")]];
 
 /// The newest version.
 pub(super) fn known() -> i64 {

@@ -28,11 +28,10 @@ pub struct Life {
     pub e: Engine,
     pub world: Box<dyn World>,
     pub dice: Dice,
-    pub seed: u64,
     /// Nobody else is about.
     pub alone: bool,
     /// Changes are sent while the next ones are made.
-    eager: bool,
+    pub eager: bool,
     pub steps: usize,
     pub plain: Reference,
     pub open: Vec<Open>,
@@ -43,6 +42,8 @@ pub struct Life {
     /// Everything that anybody ever wrote.
     pub known: HashSet<Bytes>,
     pub offline: bool,
+    /// There is no network, by a step or for a start.
+    pub unplugged: bool,
     pub log: Vec<String>,
     serial: u64,
 }
@@ -53,7 +54,6 @@ impl Life {
             e,
             world,
             dice: Dice::new(seed),
-            seed,
             alone,
             eager,
             steps: STEPS,
@@ -63,6 +63,7 @@ impl Life {
             binned: HashSet::new(),
             known: HashSet::from([Bytes::new()]),
             offline: false,
+            unplugged: false,
             log: Vec::new(),
             serial: 0,
         }
@@ -100,7 +101,7 @@ impl Life {
             34 | 35 => {
                 self.offline = !self.offline;
                 self.note(format!("offline {}", self.offline));
-                self.e.fault.set_offline(self.offline);
+                self.unplug(self.offline);
             }
             36 => {
                 self.note("poll".to_owned());
@@ -113,6 +114,11 @@ impl Life {
             }
             _ => self.other(),
         }
+    }
+
+    pub fn unplug(&mut self, unplugged: bool) {
+        self.unplugged = unplugged;
+        self.e.fault.set_offline(unplugged);
     }
 
     pub fn note(&mut self, what: String) {
@@ -153,7 +159,8 @@ impl Life {
 
     /// A close or a sync was answered: from now on this content must not be lost. A file without a name is nobody's.
     pub fn acknowledged(&mut self, ino: Ino) {
-        if self.plain.is_named(ino) {
+        // What did not change here is not acknowledged again: others may have replaced it there.
+        if self.plain.is_named(ino) && self.plain.files[&ino].since.len() > 1 {
             let (before, now) = self.plain.journalled(ino);
             self.loses(before);
             self.gains(now);
@@ -428,7 +435,8 @@ impl Life {
     /// All that can be seen is as it is in the plain filesystem: names, numbers, sizes, times, bytes.
     pub fn compare(&self) {
         let seen = self.walk();
-        let line = |path: &str, kind: Kind, ino: Ino, size: Option<u64>| format!("{path} {kind:?} {ino} {size:?}");
+        let line =
+            |path: &str, kind: Kind, ino: Ino, size: Option<u64>| format!("{path} {kind:?} {ino} {size:?}");
         let shown = seen.iter().map(|(p, a)| {
             let known = self.plain.files.get(&a.ino).is_none_or(|f| f.bytes.is_some());
             line(p, a.kind, a.ino, Some(a.size).filter(|_| known && a.kind == Kind::File))

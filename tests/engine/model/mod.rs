@@ -68,16 +68,21 @@ fn many(what: &str, sequences: u64, alone: bool) {
     let count = number("INXTFS_SEQUENCES").unwrap_or(sequences);
     let first = number("INXTFS_SEED");
     let seeds = first.map_or(1..1 + count, |seed| seed..seed + 1);
-    run(what, seeds, || true, |seed| {
-        let cloud = Memory::new();
-        cloud.set_events(false);
-        let mut dice = Dice::new(seed ^ 0x5eed);
-        let lagging = dice.one_in(4);
-        let eager = alone && dice.one_in(4);
-        let e = Engine::seeded(cloud.clone(), config(eager, lagging), seed);
-        let world: Box<dyn World> = Box::new(Mem { cloud, lagging });
-        Life::new(e, world, seed, alone, eager)
-    });
+    run(
+        what,
+        seeds,
+        || true,
+        |seed| {
+            let cloud = Memory::new();
+            cloud.set_events(false);
+            let mut dice = Dice::new(seed ^ 0x5eed);
+            let lagging = dice.one_in(4);
+            let eager = alone && dice.one_in(4);
+            let e = Engine::seeded(cloud.clone(), config(eager, lagging), seed);
+            let world: Box<dyn World> = Box::new(Mem { cloud, lagging });
+            Life::new(e, world, seed, alone, eager)
+        },
+    );
 }
 
 /// Others' changes are seen when a step says so; waits are short.
@@ -119,7 +124,11 @@ pub fn run(
                         std::panic::resume_unwind(e);
                     }
                     if slow.is_some_and(|limit| born.elapsed() > limit) {
-                        eprintln!("{what}: INXTFS_SEED={seed} took {:?}\n{}", born.elapsed(), life.log.join("\n"));
+                        eprintln!(
+                            "{what}: INXTFS_SEED={seed} took {:?}\n{}",
+                            born.elapsed(),
+                            life.log.join("\n")
+                        );
                     }
                 }
             });

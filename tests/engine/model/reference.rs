@@ -207,5 +207,9 @@ fn folder(e: &Entry) -> Outcome<()> {
 /// Contents for people: their beginning, length and sum.
 pub fn short(bytes: &Bytes) -> String {
     let sum = bytes.iter().fold(0u32, |h, x| h.rotate_left(5) ^ u32::from(*x).wrapping_mul(0x9e37_79b9));
-    format!("{} {} {sum:x}", String::from_utf8_lossy(&bytes[..bytes.len().min(7)]).escape_debug(), bytes.len())
+    format!(
+        "{} {} {sum:x}",
+        String::from_utf8_lossy(&bytes[..bytes.len().min(7)]).escape_debug(),
+        bytes.len()
+    )
 }

@@ -107,8 +107,12 @@ impl Wire {
         let (emulator, credentials) = rt.block_on(async {
             let emulator = Emulator::start(Config { accounts, ..Config::default() }).unwrap();
             let gateway = Gateway::parse(&emulator.gateway()).unwrap();
-            let login =
-                Login { email: EMAIL.to_owned(), password: PASSWORD.to_owned().into(), totp: None, backup_key: None };
+            let login = Login {
+                email: EMAIL.to_owned(),
+                password: PASSWORD.to_owned().into(),
+                totp: None,
+                backup_key: None,
+            };
             let credentials = session::login(&gateway, login).await.unwrap();
             (emulator, credentials)
         });
@@ -119,7 +123,8 @@ impl Wire {
     }
 
     fn connect(&self) -> Internxt {
-        let options = Options { client: ClientId("first".to_owned()), tuning: tuning(), ..Options::default() };
+        let options =
+            Options { client: ClientId("first".to_owned()), tuning: tuning(), ..Options::default() };
         Internxt::connect(self.secrets.clone(), options).unwrap()
     }
 

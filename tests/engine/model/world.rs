@@ -1,6 +1,5 @@
 //! The cloud of a life: its weather, its second client, and what is found in it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +43,6 @@ pub trait World {
     fn content(&self, e: &Engine, row: &Row) -> Option<Bytes>;
     /// All files that are not deleted for good, the trash and what is below it included.
     fn files(&self, e: &Engine) -> Vec<Row>;
-
-    /// The tree with its bytes; folders have none.
-    fn bytes(&self, e: &Engine) -> BTreeMap<String, Option<Bytes>> {
-        let tree = self.tree(e).into_iter();
-        tree.map(|(p, r)| (p, if r.kind == Kind::File { self.content(e, &r) } else { None })).collect()
-    }
 }
 
 /// The cloud in memory.
