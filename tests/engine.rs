@@ -16,7 +16,7 @@ mod feeds;
 mod harness;
 #[path = "engine/liar.rs"]
 mod liar;
-#[path = "engine/model.rs"]
+#[path = "engine/model/mod.rs"]
 mod model;
 #[path = "engine/names.rs"]
 mod names;

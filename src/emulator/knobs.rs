@@ -57,6 +57,7 @@ pub struct Knobs {
     set: RwLock<Settings>,
     rules: Mutex<Rules>,
     probes: Mutex<Probes>,
+    met: AtomicU64,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
     second: Mutex<Second>,
@@ -90,6 +91,7 @@ impl Knobs {
         let knobs = Knobs {
             rules: Mutex::default(),
             probes: Mutex::default(),
+            met: AtomicU64::new(0),
             up: Throttle::new(settings.bandwidth),
             down: Throttle::new(settings.bandwidth),
             second: Mutex::new(Second { began: Instant::now(), taken: 0 }),
@@ -184,8 +186,16 @@ impl Knobs {
         self.probes.lock().meet(method, path)
     }
 
+    /// How many requests have met a rule, whichever rules there were.
+    #[must_use]
+    pub fn faults_met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
+    }
+
     pub(super) fn fault_for(&self, method: &str, path: &str) -> Option<Action> {
-        self.rules.lock().meet(method, path)
+        let action = self.rules.lock().meet(method, path);
+        self.met.fetch_add(u64::from(action.is_some()), Ordering::Relaxed);
+        action
     }
 }
 

@@ -280,23 +280,6 @@ impl Engine {
         names
     }
 
-    /// All paths and what is there, contents left alone.
-    pub fn paths(&self) -> BTreeMap<String, Kind> {
-        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
-        while let Some(folder) = todo.pop() {
-            // A folder may go while this is looking.
-            let Ok(entries) = self.entries(&folder) else { continue };
-            for entry in entries {
-                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
-                if entry.attr.kind == Kind::Folder {
-                    todo.push(path.clone());
-                }
-                found.insert(path, entry.attr.kind);
-            }
-        }
-        found
-    }
-
     /// All paths, folders without bytes.
     pub fn tree(&self) -> BTreeMap<String, Option<Bytes>> {
         let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
@@ -349,7 +332,8 @@ impl Engine {
                 _ => Some(b.put(None, Body::from_bytes(Bytes::copy_from_slice(data))).await.unwrap()),
             };
             let modified = self.cloud.now();
-            b.replace(id, &Replacement { base, content, size: data.len() as u64, modified }).await.unwrap();
+            let with = Replacement::new(base, content, data.len() as u64, modified).unwrap();
+            b.replace(id, &with).await.unwrap();
         });
         self.cloud.row(id).unwrap()
     }
@@ -387,6 +371,12 @@ impl Engine {
                 .await
                 .unwrap_or_else(|_| panic!("never drained: {:#?}", fs.status()))
         })
+    }
+
+    /// Begins to send everything, and goes on.
+    pub fn begin_drain(&self) {
+        let fs = self.fs().clone();
+        self.up.as_ref().unwrap().rt.spawn(async move { fs.drain().await });
     }
 
     /// Waits until the feeds were looked at `n` more times, each look begun from now on.

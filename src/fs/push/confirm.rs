@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::legacy::Legacy;
 use super::step::Stop;
 use crate::fs::change::is_moved;
 use crate::fs::pull::{self, watch};
@@ -138,6 +139,7 @@ pub(in crate::fs) struct Stored {
 /// pages. Newer content on top of it stays dirty.
 pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
     let now = now_ms();
+    let legacy = Legacy::of(fs, what.content);
     let retired = fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
         let node = nodes::get(tx, ino)?;
@@ -178,6 +180,7 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
         Ok(retired)
     })?;
     retired.into_iter().for_each(|id| fs.sync.retire(id));
+    legacy.hand_over();
     fs.quota.add(what.size);
     fs.drop_if_doomed(ino)?;
     fs.push.wake();

@@ -28,7 +28,10 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
     let content = fs.blocks().open(id)?;
     freeze(fs, node, &content)?;
     settle_on_disk(fs, &content).await?;
-    let version = match (&node.uploaded, &node.remote) {
+    // The service looks for a row's content in the row's own bucket.
+    let usable =
+        |v: &&Version| node.remote.as_ref().and_then(|r| r.bucket.as_ref()).is_none_or(|b| *b == v.bucket);
+    let version = match (node.uploaded.as_ref().filter(usable), &node.remote) {
         (Some(v), Some(_)) => v.clone(),
         (Some(v), None) => {
             check_name(fs, node, &parent).await?;
@@ -49,17 +52,15 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
 
 /// From here on the content is a frozen generation: writes go to a successor. Not while somebody writes.
 fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
-    if let Some(file) = fs.files.acquire_known(node.ino) {
-        let guard = file.state.lock();
-        if guard.as_ref().is_some_and(|s| s.changed) {
-            drop(guard);
-            super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
-            return Err(Stop::Wait);
-        }
-        content.freeze();
-    } else {
-        content.freeze();
+    // Also of a file that nobody has open: who opens it now takes this lock before the first write.
+    let file = fs.files.acquire(node.ino, false);
+    let guard = file.state.lock();
+    if guard.as_ref().is_some_and(|s| s.changed) {
+        drop(guard);
+        super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
+        return Err(Stop::Wait);
     }
+    content.freeze();
     Ok(())
 }
 
@@ -203,9 +204,21 @@ async fn register(
     parent: NodeId,
     uploaded: Option<(&Arc<Content>, Version)>,
 ) -> Step {
-    // The upload took its time: the name, the folder and the time may be others by now.
-    let Some(node) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
-    let node = &node;
+    // The upload took its time: the content, the name, the folder and the time may be others by now.
+    let Some(current) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
+    if let Some((_, version)) = uploaded.as_ref().filter(|(_, v)| current.uploaded.as_ref() != Some(v)) {
+        // Overtaken: nothing refers to the object.
+        discard(fs, version.clone());
+        return Err(Stop::Wait);
+    }
+    if current.content != node.content || current.tomb {
+        return Err(Stop::Wait);
+    }
+    if !same_place(node, &current) {
+        // What has been looked at and waited for is not where it goes now: from the beginning.
+        return Ok(());
+    }
+    let node = &current;
     let stored = confirm::Stored {
         content: uploaded.as_ref().map(|(c, _)| c.id()),
         size: uploaded.as_ref().map_or(0, |(c, _)| c.size()),
@@ -216,6 +229,14 @@ async fn register(
         None => create(fs, node, parent, stored).await,
         Some(row) => replace(fs, node, row, stored).await,
     }
+}
+
+/// Whether a node is still to be brought to the same place, and the same row.
+fn same_place(before: &Node, now: &Node) -> bool {
+    now.linked == before.linked
+        && now.parent == before.parent
+        && now.name == before.name
+        && now.id() == before.id()
 }
 
 async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored) -> Step {
@@ -285,18 +306,13 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
     if let Some(base) = &known.content {
         keep_base(fs, node, base, known.size).await?;
     }
-    let with = Replacement {
+    let with = Replacement::new(known.content.clone(), what.version.clone(), what.size, what.modified)?;
+    let intent = Intent::Replace {
+        id: known.id.clone(),
         base: known.content.clone(),
         content: what.version.clone(),
         size: what.size,
         modified: what.modified,
-    };
-    let intent = Intent::Replace {
-        id: known.id.clone(),
-        base: with.base.clone(),
-        content: with.content.clone(),
-        size: with.size,
-        modified: with.modified,
     };
     confirm::intend(fs, node, &intent, now_ms())?;
     match fs.health.note(fs.remote.replace(&known.id, &with).await) {

@@ -7,9 +7,11 @@
 pub(super) mod brake;
 pub(super) mod confirm;
 mod content;
+mod legacy;
 mod names;
 mod resolve;
 mod step;
+mod taken;
 pub(super) mod trash;
 
 use std::collections::HashMap;

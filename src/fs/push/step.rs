@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Turn, backoff, confirm, content, names, put_off, resolve};
+use super::{Turn, backoff, confirm, content, names, put_off, resolve, taken};
 use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -295,7 +295,10 @@ async fn failed(fs: &Arc<Fs>, sent: &Node, e: &remote::Error) -> Result<()> {
         Class::Session => put_off(fs, &node, now + fs.config.paced(15)),
         Class::Permanent => match e {
             remote::Error::Exists => {
-                // Somebody was first; the next try finds out who.
+                // Somebody was first; the next try finds out who, unless no look shows it.
+                if node.tries >= taken::REFUSALS {
+                    taken::believe(fs, &node).await?;
+                }
                 record(fs, sent, &e.to_string(), now + backoff(fs, node.tries))
             }
             remote::Error::NotFound => {

@@ -30,7 +30,7 @@ pub(super) async fn push_tombs(fs: &Arc<Fs>) {
 }
 
 async fn try_push(fs: &Arc<Fs>) -> Result<()> {
-    if brake::holds(fs)? {
+    if brake::holds(fs)? || !look_first(fs).await? {
         return Ok(());
     }
     let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
@@ -76,6 +76,21 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
 fn is_tomb(fs: &Fs, node: &Node) -> bool {
     let current = fs.db().read(|c| nodes::get(c, node.ino));
     current.is_ok_and(|n| n.is_some_and(|n| n.tomb && n.id() == node.id()))
+}
+
+/// What others edited since lives, if it is known before the delete goes: two reads for a whole round. `false`: they
+/// failed, and the round is put off.
+async fn look_first(fs: &Arc<Fs>) -> Result<bool> {
+    let Err(e) = pull::refresh(fs).await else { return Ok(true) };
+    tracing::debug!(error = %e, "deletes wait: the feeds cannot be read");
+    let now = now_ms();
+    fs.db().write(|tx| {
+        for node in nodes::due_tombs(tx, now, ROUND)? {
+            nodes::defer(tx, node.ino, now + backoff(fs, node.tries.max(1)))?;
+        }
+        Ok(())
+    })?;
+    Ok(false)
 }
 
 /// Whether a tombstone can be sent now, on its own.

@@ -35,6 +35,9 @@ pub enum Action {
     /// It is done and the answer is lost: [`Error::Ambiguous`] for calls that change something,
     /// [`Error::Offline`] for the others.
     Lost,
+    /// Nothing is done and nobody can tell: [`Error::Ambiguous`] for calls that change something, [`Error::Offline`]
+    /// for the others.
+    Unclear,
     /// It is done, late.
     Delay(Duration),
     /// Nothing is done: [`Error::Busy`].
@@ -74,6 +77,7 @@ impl Random {
         let actions = vec![
             Action::Offline,
             Action::Lost,
+            Action::Unclear,
             Action::Busy(Duration::from_millis(1)),
             Action::Truncate(1000),
         ];
@@ -200,6 +204,10 @@ impl Fault {
         match step {
             None => Ok((call.await?, None)),
             Some(Step::Act(Action::Offline)) => Err(Error::Offline("injected".into())),
+            Some(Step::Act(Action::Unclear)) if method.mutates() => {
+                Err(Error::Ambiguous("injected: an internal error".into()))
+            }
+            Some(Step::Act(Action::Unclear)) => Err(Error::Offline("injected".into())),
             Some(Step::Act(Action::Busy(after))) => Err(Error::Busy { after }),
             Some(Step::Act(Action::SessionLost)) => Err(Error::SessionLost),
             Some(Step::Act(Action::Refuse(why))) => Err(Error::Refused(why)),

@@ -136,7 +136,7 @@ impl Remote for MemoryRemote {
     }
 
     async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row> {
-        let mut state = self.enter(self.call(Method::Replace).id(id).object(with.content.as_ref()));
+        let mut state = self.enter(self.call(Method::Replace).id(id).object(with.content()));
         let result = state.replace(id, with);
         self.tell(&state, result)
     }

@@ -12,17 +12,17 @@ mod watch;
 
 pub use blocked::{Blocked, News};
 pub use push::{
-    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, forget_echo, forget_echoes,
-    intent, intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs, recount,
-    swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed, wanted_names,
+    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers, forget_echo,
+    forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs,
+    recount, swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed, wanted_names,
 };
 pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
     Anchor, Paths, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed, get,
-    has_children, highest, holders, insert, lies_beneath, lies_on, path_of, referrers, set_listed_everywhere,
-    showing, stray_contents, strays_with_a_home, tombs_below, touch,
+    has_children, highest, holders, holders_ever, insert, lies_beneath, lies_on, path_of, referrers,
+    set_listed_everywhere, showing, stray_contents, strays_with_a_home, tombs_below, touch,
 };
 pub use watch::{
     Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,

@@ -266,6 +266,13 @@ pub fn swap_echoes(conn: &Connection, one: Ino, other: Ino) -> Result<(), Error>
     Ok(())
 }
 
+/// Nodes whose echoes hold a value.
+pub fn echoers(conn: &Connection, what: &str) -> Result<Vec<Ino>, Error> {
+    let mut stmt = conn.prepare_cached("SELECT ino FROM echoes WHERE what=?1")?;
+    let inos = stmt.query_map([what], |r| Ok(Ino(uint(r.get(0)?))))?.collect::<rusqlite::Result<_>>()?;
+    Ok(inos)
+}
+
 /// Forgets echoes from before `before` (milliseconds).
 pub fn forget_echoes(conn: &Connection, before: i64) -> Result<(), Error> {
     conn.execute("DELETE FROM echoes WHERE at<?1", [before])?;

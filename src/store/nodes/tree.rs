@@ -62,6 +62,16 @@ pub fn holders(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<
     Ok(found)
 }
 
+/// Rows of any status, as last confirmed, that show as `display` in the folder `id`.
+pub fn holders_ever(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<Node>, Error> {
+    let mut found = Vec::new();
+    for split in RemoteName::all_splits(display) {
+        let tail = "WHERE r_parent=?1 AND r_stem=?2 AND r_ext IS ?3";
+        found.extend(select(conn, tail, params![folder.as_str(), split.stem, split.ext])?);
+    }
+    Ok(found)
+}
+
 /// A folder's own times: something in it changed.
 pub fn touch(conn: &Connection, folder: Ino, now: Timestamp) -> Result<(), Error> {
     let sql = "UPDATE nodes SET mtime_s=?2, mtime_n=?3, ctime_s=?2, ctime_n=?3 WHERE ino=?1";
