@@ -17,7 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use blocks::{Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
+pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
 pub use error::{Error, Result};
 

@@ -278,7 +278,9 @@ impl Life {
         let Some(at) = self.moments.iter().rposition(fits) else {
             let brief = |t: &Tree| {
                 let one = |(p, k): (&String, &Known)| {
-                    format!("{p} {} {}", k.bytes.len(), k.mtime.map_or(0, |t| t.nanos))
+                    let sum = k.bytes.iter().fold(0u16, |s, b| s.rotate_left(3) ^ u16::from(*b));
+                    let time = k.mtime.map_or_else(|| "?".to_owned(), |t| format!("{}.{}", t.secs, t.nanos));
+                    format!("{p} {} bytes {sum:04x} at {time}", k.bytes.len())
                 };
                 t.iter().map(one).collect::<Vec<_>>().join(", ")
             };
