@@ -165,7 +165,8 @@ impl Fs {
         depth: usize,
         out: &mut Vec<Segment>,
     ) -> Result<()> {
-        let missing = |version| Segment::Missing(Miss { content: content.clone(), version, range: gap.clone() });
+        let missing =
+            |version| Segment::Missing(Miss { content: content.clone(), version, range: gap.clone() });
         let (base, limit) = match content.beneath() {
             Beneath::Version(version) => {
                 out.push(missing(version));

@@ -129,8 +129,7 @@ impl Fs {
     /// What is written to the source through open handles replaces the target, too. If that has to be brought to the
     /// disk first, says so.
     fn journal_source(self: &Arc<Self>, m: &Move) -> Result<Option<ContentId>> {
-        let both =
-            |c: &Conn| Ok((nodes::child(c, m.from.0, &m.from.1)?, nodes::child(c, m.to.0, &m.to.1)?));
+        let both = |c: &Conn| Ok((nodes::child(c, m.from.0, &m.from.1)?, nodes::child(c, m.to.0, &m.to.1)?));
         let (Some(source), Some(target)) = self.db().read(both)? else { return Ok(None) };
         if source.kind != Kind::File || target.kind != Kind::File || m.noreplace {
             return Ok(None);
@@ -195,7 +194,13 @@ impl Fs {
     }
 
     /// The source's content, if a loss of power could take it and the target with it.
-    fn unready(&self, tx: &Tx, source: &Node, target: &Node, force: Force) -> store::Result<Option<ContentId>> {
+    fn unready(
+        &self,
+        tx: &Tx,
+        source: &Node,
+        target: &Node,
+        force: Force,
+    ) -> store::Result<Option<ContentId>> {
         let Some(id) = source.content else { return Ok(None) };
         // The version that the server has under the target's identity comes back, unless that is left behind.
         let lost = self.shows_durable(tx, target)? || force.identity;

@@ -77,7 +77,11 @@ impl Fs {
         for piece in pieces {
             if let Piece::Gap(gap) = piece
                 && gap.start < limit
-                && self.is_range_torn(&*self.blocks().open(base)?, gap.start..gap.end.min(limit), depth + 1)?
+                && self.is_range_torn(
+                    &*self.blocks().open(base)?,
+                    gap.start..gap.end.min(limit),
+                    depth + 1,
+                )?
             {
                 return Ok(true);
             }

@@ -49,7 +49,14 @@ impl Life {
         let m = Machine::new(config);
         m.engine.mkdir("d").unwrap();
         m.tick();
-        Life { m, dice, moments: vec![Tree::new()], ever: BTreeSet::from([Bytes::new()]), log: Vec::new(), writes: 0 }
+        Life {
+            m,
+            dice,
+            moments: vec![Tree::new()],
+            ever: BTreeSet::from([Bytes::new()]),
+            log: Vec::new(),
+            writes: 0,
+        }
     }
 
     fn now(&self) -> &Tree {
@@ -247,7 +254,9 @@ impl Life {
             }
         }
         // Half-written, never closed: nothing was promised of it.
-        if let Some(fh) = self.now().keys().next().cloned().and_then(|p| self.m.engine.open(&p, TRUNCATE).ok()) {
+        if let Some(fh) =
+            self.now().keys().next().cloned().and_then(|p| self.m.engine.open(&p, TRUNCATE).ok())
+        {
             let _ = self.m.engine.write_fh(fh, 0, b"never closed");
         }
         self.m.cut(seed);
@@ -256,21 +265,20 @@ impl Life {
 
     fn look(&mut self) {
         let told = self.m.told();
-        let names: BTreeSet<_> =
-            self.m.engine.paths().into_keys().filter(|p| p != "d").collect();
+        let names: BTreeSet<_> = self.m.engine.paths().into_keys().filter(|p| p != "d").collect();
         let mut shown = Tree::new();
         for path in &names {
             match self.m.shown(path).map(|s| (s.bytes, s.mtime)) {
                 Ok((Ok(bytes), mtime)) => _ = shown.insert(path.clone(), Known { bytes, mtime: Some(mtime) }),
-                other => assert_eq!(told.get(path), Some(&true), "{path}: {other:?}, not told: {:?}", self.log),
+                other => {
+                    assert_eq!(told.get(path), Some(&true), "{path}: {other:?}, not told: {:?}", self.log)
+                }
             }
         }
         let fits = |tree: &Tree| {
             let same = |path: &String, known: &Known| match shown.get(path) {
                 _ if told.contains_key(path) => true,
-                Some(now) => {
-                    now.bytes == known.bytes && known.mtime.is_none_or(|t| Some(t) == now.mtime)
-                }
+                Some(now) => now.bytes == known.bytes && known.mtime.is_none_or(|t| Some(t) == now.mtime),
                 None => false,
             };
             tree.keys().eq(names.iter()) && tree.iter().all(|(p, k)| same(p, k))
@@ -314,7 +322,12 @@ impl Life {
     fn settle(&mut self) {
         self.m.engine.drain();
         for bytes in self.m.sent() {
-            assert!(self.ever.contains(&bytes), "the server has {} bytes nobody wrote: {:#?}", bytes.len(), self.log);
+            assert!(
+                self.ever.contains(&bytes),
+                "the server has {} bytes nobody wrote: {:#?}",
+                bytes.len(),
+                self.log
+            );
         }
         let there: BTreeMap<_, _> =
             self.m.engine.cloud_tree().into_iter().filter_map(|(p, b)| Some((p, b?))).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use inxtfs::fs::{Config, Error, ItemState};
+use inxtfs::fs::{Config, Error};
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::{Kind, Timestamp};
@@ -84,16 +84,11 @@ impl Machine {
         files.map(|(path, _)| (path.clone(), self.shown(&path).unwrap())).collect()
     }
 
-    /// The files of which the status tells that something is lost, and whether they are blocked.
+    /// The files of which the status tells that something is lost, and whether they cannot be read.
     pub fn told(&self) -> BTreeMap<String, bool> {
-        let status = self.engine.fs().status();
-        let strip = |path: &str| path.trim_start_matches('/').to_owned();
-        let mut told: BTreeMap<_, _> =
-            status.lost.iter().map(|l| (strip(l.split_once(": ").unwrap().0), false)).collect();
-        for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked) {
-            told.insert(strip(&item.path), true);
-        }
-        told
+        let lost = self.engine.fs().status().lost;
+        let path = |l: &String| l.split_once(": ").unwrap().0.trim_start_matches('/').to_owned();
+        lost.iter().map(path).map(|p| (p.clone(), self.engine.read(&p).is_err())).collect()
     }
 
     /// Every content that the server shows to anybody.

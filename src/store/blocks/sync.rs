@@ -16,7 +16,8 @@ impl Blocks {
         order.sort_unstable_by_key(|i| contents[*i].id);
         order.dedup_by_key(|i| contents[*i].id);
         let ones: Vec<_> = order.iter().map(|i| contents[*i].syncing.lock()).collect();
-        let taken: BTreeMap<usize, (u8, u64)> = order.iter().map(|i| (*i, contents[*i].take_unsynced())).collect();
+        let taken: BTreeMap<usize, (u8, u64)> =
+            order.iter().map(|i| (*i, contents[*i].take_unsynced())).collect();
         let slabs = taken.values().fold(0, |all, (mask, _)| all | mask);
         let mut failed = 0u8;
         let mut why = None;
@@ -28,7 +29,9 @@ impl Blocks {
         }
         let again = || match &why {
             Some(Error::Full) => Error::Full,
-            other => std::io::Error::other(other.as_ref().map(ToString::to_string).unwrap_or_default()).into(),
+            other => {
+                std::io::Error::other(other.as_ref().map(ToString::to_string).unwrap_or_default()).into()
+            }
         };
         let mut out: Vec<Result<()>> = contents.iter().map(|_| Ok(())).collect();
         for (i, (mask, sealed)) in taken {

@@ -13,8 +13,8 @@ pub use push::{
 };
 pub use tree::{
     adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
-    holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere, showing, stray_contents, tombs_below,
-    touch,
+    holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere, showing, stray_contents,
+    tombs_below, touch,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row as Sql, params};
