@@ -4,6 +4,8 @@
 
 #[path = "power/disk.rs"]
 mod disk;
+#[path = "power/files.rs"]
+mod files;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "power/lives.rs"]

@@ -17,7 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use blocks::{Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
+pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
 pub use error::{Error, Result};
 
@@ -147,11 +147,12 @@ impl Store {
     }
 
     /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
-    /// orderly. The last thing to be done with a store.
+    /// orderly, unless damage was met: the next start is to look at all of the database then. The last thing to be
+    /// done with a store.
     pub fn close(&self) -> Result<()> {
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
-            tx.execute("UPDATE meta SET clean = 1", [])?;
+            tx.execute("UPDATE meta SET clean = ?1", [!self.0.db.met_damage()])?;
             Ok(())
         })?;
         self.0.db.checkpoint()

@@ -36,7 +36,7 @@ pub struct Engine {
     pub cloud: Memory,
     pub fault: Arc<Fault>,
     pub config: Config,
-    key: Key,
+    pub key: Key,
     up: Option<Up>,
     state: tempfile::TempDir,
     /// Where else the local state is, and the id of the machine's start.

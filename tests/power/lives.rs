@@ -265,7 +265,7 @@ impl Life {
 
     fn look(&mut self) {
         let told = self.m.told();
-        let names: BTreeSet<_> = self.m.engine.paths().into_keys().filter(|p| p != "d").collect();
+        let names: BTreeSet<_> = self.m.paths().into_keys().filter(|p| p != "d").collect();
         let mut shown = Tree::new();
         for path in &names {
             match self.m.shown(path).map(|s| (s.bytes, s.mtime)) {
@@ -286,7 +286,9 @@ impl Life {
         let Some(at) = self.moments.iter().rposition(fits) else {
             let brief = |t: &Tree| {
                 let one = |(p, k): (&String, &Known)| {
-                    format!("{p} {} {}", k.bytes.len(), k.mtime.map_or(0, |t| t.nanos))
+                    let sum = k.bytes.iter().fold(0u16, |s, b| s.rotate_left(3) ^ u16::from(*b));
+                    let time = k.mtime.map_or_else(|| "?".to_owned(), |t| format!("{}.{}", t.secs, t.nanos));
+                    format!("{p} {} bytes {sum:04x} at {time}", k.bytes.len())
                 };
                 t.iter().map(one).collect::<Vec<_>>().join(", ")
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use inxtfs::fs::{Config, Error, ItemState};
+use inxtfs::fs::{Config, Error};
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::{Kind, Timestamp};
@@ -78,22 +78,34 @@ impl Machine {
         Ok(Shown { bytes, mtime: self.engine.stat(path)?.mtime })
     }
 
+    /// All paths and what is there, contents left alone.
+    pub fn paths(&self) -> BTreeMap<String, Kind> {
+        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
+        while let Some(folder) = todo.pop() {
+            // A folder may go while this is looking.
+            let Ok(entries) = self.engine.entries(&folder) else { continue };
+            for entry in entries {
+                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+                if entry.attr.kind == Kind::Folder {
+                    todo.push(path.clone());
+                }
+                found.insert(path, entry.attr.kind);
+            }
+        }
+        found
+    }
+
     /// All files.
     pub fn tree(&self) -> BTreeMap<String, Shown> {
-        let files = self.engine.paths().into_iter().filter(|(_, kind)| *kind == Kind::File);
+        let files = self.paths().into_iter().filter(|(_, kind)| *kind == Kind::File);
         files.map(|(path, _)| (path.clone(), self.shown(&path).unwrap())).collect()
     }
 
-    /// The files of which the status tells that something is lost, and whether they are blocked.
+    /// The files of which the status tells that something is lost, and whether they cannot be read.
     pub fn told(&self) -> BTreeMap<String, bool> {
-        let status = self.engine.fs().status();
-        let strip = |path: &str| path.trim_start_matches('/').to_owned();
-        let mut told: BTreeMap<_, _> =
-            status.lost.iter().map(|l| (strip(l.split_once(": ").unwrap().0), false)).collect();
-        for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked) {
-            told.insert(strip(&item.path), true);
-        }
-        told
+        let lost = self.engine.fs().status().lost;
+        let path = |l: &String| l.split_once(": ").unwrap().0.trim_start_matches('/').to_owned();
+        lost.iter().map(path).map(|p| (p.clone(), self.engine.read(&p).is_err())).collect()
     }
 
     /// Every content that the server shows to anybody.

@@ -39,6 +39,17 @@ pub struct Content {
     pub(super) grave: Mutex<Option<super::life::Grave>>,
 }
 
+/// What lies under the gaps of a content at one moment: an upload's end changes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Beneath {
+    /// To be fetched.
+    Version(Version),
+    /// Another content, up to there.
+    Base(ContentId, u64),
+    /// Zeros.
+    Nothing,
+}
+
 impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Content").field(&self.id.0).finish()
@@ -124,6 +135,17 @@ impl Content {
     #[must_use]
     pub fn base(&self) -> Option<(ContentId, u64)> {
         self.state.lock().base
+    }
+
+    /// What is to be read where this content has a gap: the version's bytes, or what shows through.
+    #[must_use]
+    pub fn beneath(&self) -> Beneath {
+        let st = self.state.lock();
+        match (&st.version, st.base) {
+            (Some(version), _) if !st.staged => Beneath::Version(version.clone()),
+            (_, Some((base, limit))) => Beneath::Base(base, limit),
+            _ => Beneath::Nothing,
+        }
     }
 
     /// From now on no writes: an upload reads it. For good, but for a new opening of the store.

@@ -37,7 +37,7 @@ use crate::block;
 use crate::crypto::seal::{self, Key};
 use crate::types::Version;
 
-pub use content::Content;
+pub use content::{Beneath, Content};
 pub use sweep::{Swept, Verdict};
 
 use life::Grave;
