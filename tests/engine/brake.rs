@@ -119,7 +119,7 @@ fn what_was_sent_before_the_brake_is_not_taken_back_as_if_it_had_not_been() {
     e.unlink("o0.txt").unwrap();
     e.unlink("o1.txt").unwrap();
     let fs = e.fs().clone();
-    let draining = e.block_on(async { tokio::spawn(async move { fs.drain().await }) });
+    let draining = e.block_on(async { tokio::spawn(async move { fs.drain().await }).abort_handle() });
     eventually("it was sent", || e.cloud.count(M::Trash) > 0);
     eventually("and its answer lost", || {
         e.fs().status().queue.iter().any(|i| i.what == "delete" && i.error.is_some())
