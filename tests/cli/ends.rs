@@ -19,7 +19,7 @@ const SOON: [&str; 2] = ["--poll-interval", "1s"];
 fn foreground(world: &World, flags: &[&str]) -> Child {
     let drive = world.drive();
     let child = world.command().args(["mount", drive.to_str().unwrap()]).args(flags).spawn().unwrap();
-    eventually("the mount stands", || is_mounted(&drive));
+    eventually("the mount answers", || world.on_drive("status", &[]).code == 0);
     child
 }
 
