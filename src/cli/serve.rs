@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ use crate::store::{Notice, Store};
 
 /// How long a lazy unmount may take to become a real one.
 const LETTING_GO: Duration = Duration::from_secs(5);
+/// `inxtfs umount` waits for the end of the process, but not for ever.
+const UMOUNT_FLUSH: Duration = Duration::from_secs(30);
 /// How long a fresh mount may take to answer its first question.
 const FIRST_ANSWER: Duration = Duration::from_secs(60);
 
@@ -170,8 +172,8 @@ impl Signals {
 /// A mount that stands.
 struct Standing {
     mounted: Arc<Mounted>,
-    /// Whoever unmounted does not want to wait.
-    hasty: Arc<AtomicBool>,
+    /// How long whoever unmounts wants to wait for what is left.
+    patience: Arc<Mutex<Duration>>,
     _server: Server,
 }
 
@@ -181,9 +183,9 @@ impl Standing {
         let rt = Handle::current();
         let mounting = move || fuse::mount(fs_of_kernel, rt, &at, &options);
         let mounted = Arc::new(tokio::task::spawn_blocking(mounting).await??);
-        let hasty = Arc::new(AtomicBool::new(false));
-        match serve_control(plan, fs, &mounted, &hasty, ctx) {
-            Ok(server) => Ok(Standing { mounted, hasty, _server: server }),
+        let patience = Arc::new(Mutex::new(plan.flush));
+        match serve_control(plan, fs, &mounted, &patience, ctx) {
+            Ok(server) => Ok(Standing { mounted, patience, _server: server }),
             Err(e) => {
                 let _ = mounted.unmount().await;
                 Err(e)
@@ -215,7 +217,7 @@ impl Standing {
             if asked {
                 self.take_down().await;
             }
-            self.flush(plan, fs, ctx).await;
+            self.flush(fs, ctx).await;
         };
         tokio::select! {
             () = ending => {}
@@ -225,16 +227,14 @@ impl Standing {
     }
 
     /// Sends what is left, for a while.
-    async fn flush(&self, plan: &Plan, fs: &Arc<Fs>, ctx: &Context) {
-        if self.hasty.load(Ordering::Acquire) || plan.flush.is_zero() {
-            return;
-        }
+    async fn flush(&self, fs: &Arc<Fs>, ctx: &Context) {
+        let limit = *self.patience.lock();
         let left = fs.status().totals;
-        if left.items > left.blocked {
-            let (changes, secs) = (term::changes(left.items - left.blocked), plan.flush.as_secs());
+        if left.items > left.blocked && !limit.is_zero() {
+            let (changes, secs) = (term::changes(left.items - left.blocked), limit.as_secs());
             ctx.say(&format!("Sending {changes}, for {secs} s at most; a second signal ends that."));
         }
-        fs.flush_within(plan.flush).await;
+        fs.flush_within(limit).await;
     }
 
     /// Unmounts; if files are open, the name goes at once and this process ends without waiting for ever: a
@@ -258,7 +258,7 @@ fn serve_control(
     plan: &Plan,
     fs: &Arc<Fs>,
     mounted: &Arc<Mounted>,
-    hasty: &Arc<AtomicBool>,
+    patience: &Arc<Mutex<Duration>>,
     ctx: &Context,
 ) -> anyhow::Result<Server> {
     let identity = Identity {
@@ -268,15 +268,15 @@ fn serve_control(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         read_only: plan.config.read_only,
     };
-    let (mounted, hasty) = (Arc::clone(mounted), Arc::clone(hasty));
+    let (mounted, patience, usual) = (Arc::clone(mounted), Arc::clone(patience), plan.flush);
     let served = Served::new(identity, Arc::clone(fs), move |detach| {
-        let (mounted, hasty) = (Arc::clone(&mounted), Arc::clone(&hasty));
+        let (mounted, patience) = (Arc::clone(&mounted), Arc::clone(&patience));
         Box::pin(async move {
             // Before the unmount, whose success another task takes for the end.
-            hasty.store(detach, Ordering::Release);
+            *patience.lock() = if detach { Duration::ZERO } else { usual.min(UMOUNT_FLUSH) };
             let done = mounted.unmount().await.map_err(stuck);
             if done.is_err() {
-                hasty.store(false, Ordering::Release);
+                *patience.lock() = usual;
             }
             done
         })

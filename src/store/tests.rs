@@ -314,3 +314,20 @@ fn damage_that_is_met_while_running_is_looked_for_by_the_next_start() {
     drop(store);
     assert!(matches!(open(dir.path()).unwrap().notices[..], [Notice::Quarantined { .. }]));
 }
+
+#[test]
+fn removals_add_up_within_a_window_and_survive_a_restart() {
+    use crate::store::nodes::{forget_removals, note_removal, removals_since};
+    let dir = TempDir::new().unwrap();
+    let first = open(dir.path()).unwrap().store;
+    for now in [1_000, 1_999, 2_000, 61_000, 61_500] {
+        first.db().write(|tx| note_removal(tx, now)).unwrap();
+    }
+    first.close().unwrap();
+    drop(first);
+    let store = open(dir.path()).unwrap().store;
+    let since = |ms| store.db().read(|c| removals_since(c, ms)).unwrap();
+    assert_eq!((since(0), since(2_000), since(61_999), since(62_000)), (5, 3, 2, 0));
+    store.db().write(|tx| forget_removals(tx, 61_000)).unwrap();
+    assert_eq!(since(0), 2);
+}

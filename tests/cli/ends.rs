@@ -11,13 +11,15 @@ use rustix::process::Signal;
 use crate::world::{EMAIL, World, eventually, is_mounted, is_running, noise, signal, unmount_by_hand};
 
 const NEVER: [&str; 2] = ["--writeback-delay", "1h"];
+/// However busy the machine is.
+const LONG: [&str; 2] = ["--flush-timeout", "1h"];
 const SOON: [&str; 2] = ["--poll-interval", "1s"];
 
 /// A mount in the foreground, whose words and code can be read at its end.
 fn foreground(world: &World, flags: &[&str]) -> Child {
     let drive = world.drive();
     let child = world.command().args(["mount", drive.to_str().unwrap()]).args(flags).spawn().unwrap();
-    eventually("the mount stands", || is_mounted(&drive));
+    eventually("the mount answers", || world.on_drive("status", &[]).code == 0);
     child
 }
 
@@ -62,7 +64,7 @@ fn known(world: &World) {
 fn a_signal_sends_what_is_left_and_ends_with_nothing_left() {
     for order in [Signal::TERM, Signal::INT] {
         let world = World::logged_in();
-        let child = foreground(&world, &NEVER);
+        let child = foreground(&world, &[&NEVER[..], &LONG[..]].concat());
         fs::write(world.drive().join("sent.txt"), "sent").unwrap();
         let mark = world.log().mark();
         signal(pid(&child), order);
@@ -77,7 +79,7 @@ fn a_signal_sends_what_is_left_and_ends_with_nothing_left() {
 #[test]
 fn an_unmount_by_another_hand_sends_what_is_left_too() {
     let world = World::logged_in();
-    let child = foreground(&world, &NEVER);
+    let child = foreground(&world, &[&NEVER[..], &LONG[..]].concat());
     fs::write(world.drive().join("sent.txt"), "sent").unwrap();
     unmount_by_hand(&world.drive());
     let (code, err) = end(child);
@@ -87,7 +89,7 @@ fn an_unmount_by_another_hand_sends_what_is_left_too() {
 #[test]
 fn a_signal_without_a_network_keeps_the_rest_says_so_and_the_next_mount_sends_it() {
     let world = World::logged_in();
-    let child = foreground(&world, &[&NEVER[..], &SOON[..], &["--flush-timeout", "1h"]].concat());
+    let child = foreground(&world, &[&NEVER[..], &SOON[..], &LONG[..]].concat());
     known(&world);
     fs::write(world.drive().join("kept.txt"), "kept").unwrap();
     weather(&world, Action::Reset);
@@ -110,7 +112,7 @@ fn a_signal_without_a_network_keeps_the_rest_says_so_and_the_next_mount_sends_it
 #[test]
 fn a_second_signal_ends_at_once_and_loses_nothing() {
     let world = World::logged_in();
-    let child = foreground(&world, &[&NEVER[..], &["--flush-timeout", "1h"]].concat());
+    let child = foreground(&world, &[&NEVER[..], &LONG[..]].concat());
     let content = noise(300_000);
     fs::write(world.drive().join("kept.bin"), &content).unwrap();
     let stalled = Action::Stall { after: 0, duration: None };

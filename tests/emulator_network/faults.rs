@@ -127,6 +127,16 @@ async fn a_captive_portal_is_a_page_with_200() {
 }
 
 #[tokio::test]
+async fn another_captive_portal_is_a_redirect_to_elsewhere() {
+    let rig = with(Fault::on("GET", "**", Action::Redirect));
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let url = rig.ask(Method::GET, "/buckets").build().unwrap().url().clone();
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 302);
+    assert!(answer.headers()["location"].to_str().unwrap().starts_with("http://login.invalid/"));
+}
+
+#[tokio::test]
 async fn faults_that_shape_bodies_end_with_the_server() {
     let rig = with(Fault::on("GET", "**", Action::Stall { after: 0, duration: None }));
     let response = rig.ask(Method::GET, "/buckets").send().await.unwrap();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::live::Failure;
 use super::*;
-use crate::api::testing::{Reply, Seen, Server, hasty, json as reply};
+use crate::api::testing::{Reply, Seen, Server, hasty, json as reply, reply as raw};
 use crate::api::{self, ClientId, Gateway, Http, drive, network};
 use crate::remote::Error;
 use crate::types::Timestamp;
@@ -149,6 +149,27 @@ async fn a_refused_renewal_loses_the_session_until_somebody_logs_in() {
     session.drive(&drive::space_limit()).await.unwrap();
     assert_eq!(*session.health().borrow(), SessionHealth::Good);
     assert_eq!(server.seen().len(), asked + 1, "a lost session kept asking");
+}
+
+#[tokio::test]
+async fn a_captive_portal_costs_no_session() {
+    let page = "<!doctype html><title>Sign in to use this network</title>";
+    for (status, header) in [(200, "text/html"), (401, "text/html"), (511, "text/html"), (302, "text/plain")]
+    {
+        let (_server, _, session) = session(
+            move |seen, _| match seen.path.as_str() {
+                "/drive/users/cli/refresh" => {
+                    raw(status, &[("content-type", header), ("location", "http://login.invalid/")], page)
+                }
+                _ => unauthorized(),
+            },
+            &token("expired", -9000, -10),
+        )
+        .await;
+        let failed = session.drive(&drive::space_limit()).await.unwrap_err();
+        assert!(matches!(failed, Failure::Session(Error::Offline(_))), "{status}: {failed:?}");
+        assert_eq!(*session.health().borrow(), SessionHealth::Good, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -73,10 +73,10 @@ fn judge(status: u16, headers: &HeaderMap, body: &[u8], whole: bool, effect: Eff
     if status == 511 {
         return Error::Captive("HTTP 511, this network wants a login".to_owned());
     }
-    if html {
+    if html && status < 500 {
         return match effect {
-            Effect::Repeatable if status < 500 => Error::Captive(format!("HTTP {status}, a web page")),
-            _ => Error::Malformed(format!("HTTP {status}, a web page")),
+            Effect::Repeatable => Error::Captive(format!("HTTP {status}, a web page")),
+            Effect::Once => Error::Malformed(format!("HTTP {status}, a web page")),
         };
     }
     let (message, code) = if whole { words(&json, &text) } else { Default::default() };

@@ -85,7 +85,9 @@ fn every_way_to_ask_for_a_pause_is_understood() {
 fn pages_in_place_of_the_service_are_captive_for_reads_and_ambiguous_for_changes() {
     let page = " <HTML><body>Please accept the terms";
     assert!(matches!(of(200, &[], page, Effect::Repeatable), Error::Captive(_)));
-    assert!(matches!(of(502, &[], page, Effect::Repeatable), Error::Malformed(_)));
+    assert!(matches!(of(511, &[], page, Effect::Once), Error::Captive(_)));
+    // The service's own edge, while the service is down.
+    assert!(matches!(of(502, &[], page, Effect::Repeatable), Error::Status(a) if a.status == 502));
     assert!(matches!(of(403, &[], page, Effect::Once), Error::Malformed(_)));
     assert!(matches!(of(302, &[], "", Effect::Once), Error::Captive(_)));
 }

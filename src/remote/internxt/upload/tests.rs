@@ -26,7 +26,7 @@ struct World {
     infos: u32,
     /// Statuses of the next answers to finish; 0 lets it pass.
     finish: Vec<u16>,
-    /// Of the next PUTs.
+    /// Of the next PUTs; 1 answers a captive portal's page.
     put: Vec<u16>,
     /// Of the next GETs; 1 cuts the body short, 2 ignores the range.
     get: Vec<u16>,
@@ -91,6 +91,7 @@ fn answer(world: &mut World, base: &str, seen: &Seen) -> Reply {
                 world.shards.insert(name.to_owned(), seen.body.clone());
                 raw(200, &[("etag", &format!("\"tag-{name}\""))], "")
             }
+            1 => raw(200, &[("content-type", "text/html")], "<html>Sign in to use this network</html>"),
             fault => raw(fault, &[], "<Error><Code>AccessDenied</Code></Error>"),
         },
         ("GET", name) => serve(world, name, seen),
@@ -240,6 +241,15 @@ async fn an_unclear_finish_is_followed_by_one_new_upload_with_a_new_index() {
         assert!(matches!(error, Error::Ambiguous(_)), "{error:?}");
         assert_eq!(world.lock().indexes.len(), 4);
     }
+}
+
+#[tokio::test]
+async fn a_page_that_answers_in_place_of_the_store_stored_nothing() {
+    let (_server, drive, world) = world().await;
+    world.lock().put = vec![1; 16];
+    let error = drive.put(None, Body::from_bytes(text(1000))).await.unwrap_err();
+    assert!(matches!(&error, Error::Offline(why) if why.contains("login page of this network")), "{error:?}");
+    assert!(world.lock().indexes.is_empty(), "an upload that never was is not finished");
 }
 
 #[tokio::test]
