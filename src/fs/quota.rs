@@ -98,8 +98,9 @@ pub(super) async fn run(fs: Arc<Fs>) {
         {
             tracing::warn!(error = %e, "what was blocked could not be tried again");
         }
+        let unknown = Duration::from_millis(u64::try_from(fs.config.paced(20)).unwrap_or(u64::MAX));
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(if complete { 600 } else { 20 })) => {}
+            () = tokio::time::sleep(if complete { Duration::from_secs(600) } else { unknown }) => {}
             () = fs.quota.again.notified() => announced = true,
         }
     }

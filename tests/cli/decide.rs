@@ -138,7 +138,7 @@ fn damaged_staged_bytes_are_told_and_the_rest_is_exported_with_holes() {
     let items = listed(&world);
     assert_eq!(items[0].2["reason"], "damaged", "{items:?}");
     let out = world.path("out.bin");
-    let ran = failed(&world, &["export", &items[0].1, out.to_str().unwrap()]).expect(15);
+    let ran = failed(&world, &["export", &items[0].1, out.to_str().unwrap()]).expect(14);
     assert!(ran.err.contains("..") && ran.err.contains("damaged"), "{}", ran.err);
     let got = fs::read(&out).unwrap();
     assert_eq!(got.len(), data.len());
