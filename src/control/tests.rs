@@ -124,6 +124,7 @@ async fn a_dead_socket_is_removed_and_a_live_one_is_not_taken_over() {
     let identity = r.client.ping(&r.mountpoint).await.unwrap();
     let second = Served {
         identity,
+        fs: None,
         status: Box::new(|| status(0)),
         drain: Box::new(|| Box::pin(async { status(0) })),
         unmount: Box::new(|| Box::pin(async { Ok(()) })),

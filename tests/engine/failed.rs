@@ -396,3 +396,25 @@ fn a_refusal_of_former_content_does_not_block_what_was_written_since() {
     e.drain();
     assert_eq!(e.cloud.files()["f.txt"], noise(2000, 8)[..10]);
 }
+
+#[test]
+fn a_service_that_asks_to_wait_does_not_block_a_partial_write() {
+    let data = noise(300_000, 9);
+    let e = with_far_file(&data);
+    e.fault.always(M::Read, Action::Busy(std::time::Duration::from_millis(1)));
+    e.patch("f.bin", 0, b"mine").unwrap();
+    let fs = e.fs().clone();
+    let asked = e.fault.calls(M::Read);
+    e.block_on(async {
+        let drain = tokio::spawn(async move { fs.drain().await });
+        while e.fault.calls(M::Read) < asked + 5 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(!drain.is_finished(), "it goes on trying");
+        drain.abort();
+    });
+    assert_eq!(e.failed(), []);
+    e.fault.clear();
+    e.converged();
+    assert!(e.cloud.files()["f.bin"][4..] == data[4..]);
+}
