@@ -39,7 +39,7 @@ pub enum Exit {
     /// Files are open below the mountpoint.
     Busy = 13,
     /// Exported, but some bytes could not be read.
-    Incomplete = 15,
+    Incomplete = 14,
     /// Interrupted while waiting; the mount goes on.
     Interrupted = 130,
 }

@@ -36,7 +36,7 @@ enum Act {
     },
     /// Copies what is kept of a file to another place.
     ///
-    /// What cannot be read is left a hole, listed, and the exit code is 15.
+    /// What cannot be read is left a hole, listed, and the exit code is 14.
     Export {
         /// As `list` shows it.
         id: u64,

@@ -1,5 +1,6 @@
-//! What a person decides against: the local changes of one item are given up, by its number. The only place where
-//! staged bytes that the server does not have are let go.
+//! What a person decides against: the local changes of one item are given up, by its number. But for what programs
+//! overwrite or remove themselves, this is where staged bytes that the server does not have are let go, and nowhere
+//! else.
 
 use std::sync::Arc;
 
@@ -32,9 +33,8 @@ impl Fs {
         let file = self.files.acquire(ino, false);
         let mut state = file.state.lock();
         // Who opens it from here on waits for the lock, and finds what is then shown.
-        if !file.is_alone() || self.push.sent(ino).is_some() {
-            return Err(Error::Busy);
-        }
+        let idle = file.is_alone() && self.push.sent(ino).is_none();
+        let Some(deletes) = self.push.hold_deletes().filter(|_| idle) else { return Err(Error::Busy) };
         let (discarded, uploaded, reverted) = self.db().write(|tx| {
             let Some(node) = nodes::get(tx, ino)?.filter(has_failed) else { return Ok(Err(Error::NotFound)) };
             if nodes::intent(tx, ino)?.is_some() {
@@ -46,6 +46,7 @@ impl Fs {
             Ok(pull::revert(self, tx, node)?.map(|reverted| (discarded, uploaded, reverted)))
         })??;
         *state = None;
+        drop(deletes);
         drop(state);
         drop(file);
         tracing::warn!(id = ino.0, path = %discarded.path, what = %discarded.what, "discarded on request");

@@ -2,6 +2,7 @@
 //! uploaded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ const TRY_ANYHOW: Duration = Duration::from_secs(3600);
 pub(super) struct Quota {
     known: Mutex<Known>,
     again: Notify,
+    /// A change of plan was announced since the last look.
+    announced: AtomicBool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -36,8 +39,14 @@ impl Quota {
         k.usage.map(|u| Usage { used: u.used.saturating_add(k.since), total: u.total })
     }
 
-    /// The plan may have changed.
+    /// The plan has changed.
     pub fn ask_again(&self) {
+        self.announced.store(true, Ordering::Release);
+        self.look_again();
+    }
+
+    /// The plan or the usage may have changed.
+    pub fn look_again(&self) {
         self.again.notify_one();
     }
 
@@ -82,15 +91,15 @@ impl Known {
 
 /// Asks for usage and limits at the start, every ten minutes, and sooner while they are unknown.
 pub(super) async fn run(fs: Arc<Fs>) {
-    let (mut tried, mut announced) = (Instant::now(), false);
+    let mut tried = Instant::now();
     loop {
+        let announced = fs.quota.announced.swap(false, Ordering::AcqRel);
         let usage = fs.health.note(fs.remote.usage().await);
         let limits = fs.health.note(fs.remote.limits().await);
         let complete = usage.is_ok() && limits.is_ok();
         let mut news = fs.quota.known.lock().learn(usage.ok(), limits.ok());
-        if complete && (announced || tried.elapsed() >= TRY_ANYHOW) {
-            news = Some(News::Plan);
-            (tried, announced) = (Instant::now(), false);
+        if announced || complete && tried.elapsed() >= TRY_ANYHOW {
+            (news, tried) = (Some(News::Plan), Instant::now());
         }
         // Space may have been freed, the plan changed: what was refused for want of it may go now.
         if let Some(news) = news
@@ -98,9 +107,10 @@ pub(super) async fn run(fs: Arc<Fs>) {
         {
             tracing::warn!(error = %e, "what was blocked could not be tried again");
         }
+        let unknown = Duration::from_millis(u64::try_from(fs.config.paced(20)).unwrap_or(u64::MAX));
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(if complete { 600 } else { 20 })) => {}
-            () = fs.quota.again.notified() => announced = true,
+            () = tokio::time::sleep(if complete { Duration::from_secs(600) } else { unknown }) => {}
+            () = fs.quota.again.notified() => {}
         }
     }
 }

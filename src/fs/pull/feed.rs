@@ -63,13 +63,16 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
 
 /// Announcements shorten the wait for the next look; they are hints, and polling does without them.
 pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
-    let mut wait = RECONNECT_MIN;
+    let (mut wait, mut first) = (RECONNECT_MIN, true);
     loop {
         if let Ok(mut events) = fs.remote.events().await {
             wait = RECONNECT_MIN;
             while let Some(event) = events.next().await {
-                if event == Event::Plan {
-                    fs.quota.ask_again();
+                match event {
+                    Event::Plan => fs.quota.ask_again(),
+                    // What was announced meanwhile was announced to nobody.
+                    Event::Connected if !std::mem::take(&mut first) => fs.quota.look_again(),
+                    _ => {}
                 }
                 // What was announced reaches the replicas a little later.
                 tokio::time::sleep(SETTLING).await;

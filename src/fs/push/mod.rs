@@ -73,6 +73,11 @@ impl Push {
         self.inflight.lock().len()
     }
 
+    /// Keeps deletes from being sent while it is held; `None` while some are under way.
+    pub fn hold_deletes(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.trashing.try_lock().ok()
+    }
+
     /// Ends with the push of a node that is under way.
     pub async fn settled(&self, ino: Ino) {
         let mut finished = self.finished.subscribe();
