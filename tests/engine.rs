@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "engine/brake.rs"]
+mod brake;
 #[path = "engine/content.rs"]
 mod content;
+#[path = "engine/failed.rs"]
+mod failed;
 #[path = "engine/faults.rs"]
 mod faults;
 #[path = "engine/feeds.rs"]
@@ -12,12 +16,14 @@ mod feeds;
 mod harness;
 #[path = "engine/liar.rs"]
 mod liar;
-#[path = "engine/model.rs"]
+#[path = "engine/model/mod.rs"]
 mod model;
 #[path = "engine/names.rs"]
 mod names;
 #[path = "engine/odd.rs"]
 mod odd;
+#[path = "engine/offline.rs"]
+mod offline;
 #[path = "engine/remote.rs"]
 mod remote;
 #[path = "engine/rescue.rs"]

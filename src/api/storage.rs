@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{cause, transport};
-use super::http::{Pause, base_client, build, refusal, within};
+use super::http::{Pause, base_client, build, is_html, refusal, within};
 use super::request::Effect;
 use super::{Error, Gateway, Result, SignedUrl, Tuning};
 
@@ -126,6 +126,9 @@ impl Storage {
         };
         if !response.status().is_success() {
             return Err(self.refused(response).await);
+        }
+        if is_html(response.headers()) {
+            return Err(Error::Captive("a web page".to_owned()));
         }
         Ok(response.headers().get(ETAG).and_then(|t| t.to_str().ok()).map(str::to_owned))
     }

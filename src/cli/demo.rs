@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
@@ -67,6 +68,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
     paths::make_private(&cache)?;
     Ok(Plan {
         mountpoint,
+        flush: Duration::ZERO,
         folder: None,
         options: MountOptions::default(),
         config: Config { cache_size: CACHE_SIZE, host: mount::host(), ..Config::default() },

@@ -34,6 +34,9 @@ pub struct EmulatorArgs {
     /// Limit the bodies of each direction to this rate, such as 100Mbit.
     #[arg(long, value_name = "RATE", value_parser = units::bandwidth)]
     pub bandwidth: Option<u64>,
+    /// Refuse requests to the gateway beyond this many a second, with 429.
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
     /// Keep what was just written out of sight of listings for this long.
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "0")]
     pub replica_lag: Duration,
@@ -57,6 +60,7 @@ impl EmulatorArgs {
         let settings = Settings {
             latency: self.latency,
             bandwidth: self.bandwidth,
+            rate: self.rate,
             replica_lag: self.replica_lag,
             row_cost: self.row_cost,
             faults,

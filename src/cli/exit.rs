@@ -38,13 +38,15 @@ pub enum Exit {
     NotRunning = 12,
     /// Files are open below the mountpoint.
     Busy = 13,
+    /// Exported, but some bytes could not be read.
+    Incomplete = 15,
     /// Interrupted while waiting; the mount goes on.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Exit; 15] = [
+    pub const ALL: [Exit; 16] = [
         Exit::Ok,
         Exit::Other,
         Exit::Usage,
@@ -59,6 +61,7 @@ impl Exit {
         Exit::Blocked,
         Exit::NotRunning,
         Exit::Busy,
+        Exit::Incomplete,
         Exit::Interrupted,
     ];
 
@@ -92,6 +95,7 @@ impl Exit {
             Exit::Blocked => "something cannot be sent until you act; it is kept, `inxtfs status` says why",
             Exit::NotRunning => "no mount is running there",
             Exit::Busy => "files are open below the mountpoint",
+            Exit::Incomplete => "exported, but some bytes could not be read; the message says which",
             Exit::Interrupted => "interrupted while waiting; the mount goes on",
         }
     }
@@ -192,6 +196,7 @@ fn of_control(error: &control::Error) -> Option<Exit> {
     match error {
         control::Error::NotRunning(_) => Some(Exit::NotRunning),
         control::Error::Busy(_) => Some(Exit::Busy),
+        control::Error::Unknown(_) => Some(Exit::Usage),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::brake;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::term::{self, Progress};
@@ -22,12 +23,8 @@ pub struct Args {
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
     block_on(async {
-        let mounts = match args.mountpoint {
-            Some(path) => vec![path],
-            None => running(&client).await?,
-        };
         let mut worst = Exit::Ok;
-        for mount in mounts {
+        for mount in chosen(&client, args.mountpoint).await? {
             let exit = flush(&client, &mount, ctx).await?;
             if exit.code() > worst.code() {
                 worst = exit;
@@ -37,7 +34,16 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
+/// The mount that was named, or all of them; an error if none is running.
+pub async fn chosen(client: &Client, named: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    match named {
+        Some(path) => Ok(vec![path]),
+        None => running(client).await,
+    }
+}
+
+/// Where mounts are running; at least one.
+pub async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
     let mounts: Result<Vec<_>, _> = client
         .all()
         .await
@@ -70,17 +76,25 @@ pub fn tell_rest(status: &Status, ctx: &Context) -> Exit {
         Exit::Blocked => {
             eprintln!("{} cannot be sent until you act:", term::changes(status.totals.blocked));
             super::status::print_blocked(status);
+            if let Some(words) = brake::words(status, None) {
+                eprintln!("{words}");
+            }
         }
         _ => {
-            let why = match &status.session {
-                SessionState::Offline { why, .. } => format!(" (offline: {why})"),
-                SessionState::LoggedOut { why } => format!(" ({})", super::status::logged_out(why)),
-                SessionState::Online => String::new(),
-            };
+            let why = why(status);
             ctx.say(&format!("{} not sent yet{why}. Nothing is lost.", term::changes(status.totals.items)));
         }
     }
     exit
+}
+
+/// Why something is left, in parentheses after a blank, where the service is the reason.
+pub fn why(status: &Status) -> String {
+    match &status.session {
+        SessionState::Offline { why, .. } => format!(" (offline: {why})"),
+        SessionState::LoggedOut { why } => format!(" ({})", super::status::logged_out(why)),
+        SessionState::Online => String::new(),
+    }
 }
 
 /// What a queue that is left over means.

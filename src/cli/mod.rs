@@ -5,19 +5,24 @@
 //! progress bars only where somebody looks at a terminal.
 
 mod account;
+mod brake;
 mod context;
 mod daemon;
 mod demo;
 mod emulator;
 pub mod exit;
+mod failed;
 mod flush;
 mod logging;
 mod login;
 mod logout;
 mod mount;
+mod partial;
 mod paths;
 mod point;
 mod process;
+mod restore;
+mod resume;
 mod sample;
 mod serve;
 mod status;
@@ -74,6 +79,9 @@ enum Command {
     Umount(umount::Args),
     Status(status::Args),
     Flush(flush::Args),
+    Resume(resume::Args),
+    Restore(restore::Args),
+    Failed(failed::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -99,6 +107,9 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => umount::run(args, &ctx),
         Command::Status(args) => status::run(args, &ctx),
         Command::Flush(args) => flush::run(args, &ctx),
+        Command::Resume(args) => resume::run(args, &ctx),
+        Command::Restore(args) => restore::run(args, &ctx),
+        Command::Failed(args) => failed::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
@@ -120,10 +131,18 @@ mod tests {
             "inxtfs login --email a@b.c --password-stdin --totp 123456 --backup-key f",
             "inxtfs mount /m --daemon --read-only --uid 1 --gid 2 --umask 022 --allow-other --folder /a \
              --cache-dir /c --cache-size 10GiB --writeback-delay 5s --poll-interval 30s --force",
+            "inxtfs mount /m --flush-timeout 0 --delete-brake 3 --delete-brake-percent 100",
+            "inxtfs resume /m",
+            "inxtfs restore --pending /m",
             "inxtfs umount /m --detach",
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
             "inxtfs -vv flush --gateway http://127.0.0.1:1 --config-dir /x",
+            "inxtfs failed list --json",
+            "inxtfs failed export 7 out --force --mount /m",
+            "inxtfs failed retry",
+            "inxtfs failed retry 7 8",
+            "inxtfs failed discard 7 8",
             "inxtfs demo",
             "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
         ] {
@@ -131,5 +150,7 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
+        assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");
     }
 }

@@ -15,7 +15,8 @@ use crate::units;
 /// Mounts the drive on a folder.
 ///
 /// Needs no network: what is known is shown, changes are queued. Stays in the foreground until Ctrl-C, SIGTERM or an
-/// unmount by whatever means; what is not sent by then is kept and sent with the next mount.
+/// unmount by whatever means, then sends what is left for a while (--flush-timeout); the rest is kept and sent with the
+/// next mount.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// An empty folder.
@@ -57,6 +58,20 @@ pub struct Args {
     /// How often to look for changes made elsewhere.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     poll_interval: Duration,
+    /// How long to go on sending after the mount was ended by a signal or an unmount; at most 3 s while the service
+    /// cannot be reached. What is left then goes with the next mount. 0: end at once.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
+    flush_timeout: Duration,
+    /// Hold all deletes back when more than this many files and folders were deleted within ten minutes, and more than
+    /// --delete-brake-percent of the drive. 0: never.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    delete_brake: u64,
+    /// See --delete-brake.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
+    delete_brake_percent: u8,
+    /// The unit of waits after failures and unclear answers; tests have no time.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    pace: Duration,
     /// Clear a dead mount without asking.
     #[arg(long)]
     force: bool,
@@ -105,10 +120,14 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             read_only: args.read_only,
             writeback_delay: args.writeback_delay,
             poll_interval: args.poll_interval,
+            pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
             host: host(),
+            brake_count: args.delete_brake,
+            brake_percent: args.delete_brake_percent,
             ..Config::default()
         },
+        flush: args.flush_timeout,
         folder: args.folder.clone(),
         options: options(args, &credentials.email),
         mountpoint,

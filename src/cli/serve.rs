@@ -1,21 +1,23 @@
 //! The life of a mount's process: build from the ground up, wait for a reason to end, take down from the top.
 //!
-//! Taking down: first the kernel lets go (so that no new change comes in), then `fs` makes everything durable and closes
-//! the store, last the control socket hangs up, which is what `inxtfs umount` waits for.
+//! Taking down: first the kernel lets go (so that no new change comes in), then what is left is sent, for a while; then
+//! `fs` makes everything durable and closes the store, last the control socket hangs up, which is what `inxtfs umount`
+//! waits for. A second signal skips to the closing: all of it is kept for the next mount.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::exit::Exit;
-use super::{flush, term};
+use super::{brake, flush, term};
 use crate::control::server::{Served, Server, Stuck};
 use crate::control::wire::{self, Identity};
 use crate::crypto::seal::Key;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub options: MountOptions,
     /// For the filesystem.
     pub config: Config,
+    /// How long the end of the mount may take to send what is left.
+    pub flush: Duration,
     /// Show this folder of the drive (`/a/b`) instead of its root.
     pub folder: Option<String>,
     /// The directory of the local state.
@@ -94,15 +98,17 @@ fn run(rt: &Runtime, plan: &Plan, ctx: &Context, announce: &mut dyn FnMut(&Ready
         if let Some(folder) = &plan.folder {
             fs.enter(folder).await.map_err(|e| not_shown(folder, e))?;
         }
+        // Before the mount: a signal must never find one that nobody takes down.
+        let signals = Signals::listen()?;
         let standing = Standing::start(plan, &fs, ctx).await?;
-        standing.live(plan, announce).await
+        standing.live(plan, &fs, ctx, signals, announce).await
     });
     let status = fs.status();
     rt.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::listen()?;
         tokio::select! {
             () = fs.stop() => {}
-            _ = interrupt.recv() => eprintln!("inxtfs: ended in haste; the queue is kept"),
+            () = signals.next() => eprintln!("inxtfs: ended in haste; the queue is kept"),
         }
         anyhow::Ok(())
     })?;
@@ -129,16 +135,43 @@ pub fn farewell(status: &Status, cache: &Path, ctx: &Context) -> Exit {
         return Exit::Ok;
     }
     let (changes, bytes) = (term::changes(left.items), term::bytes(left.bytes));
-    eprintln!("Unmounted. {changes} ({bytes}) kept in {}, to be sent with the next mount.", cache.display());
+    let (why, cache) = (flush::why(status), cache.display());
+    eprintln!("Unmounted. {changes} ({bytes}) kept in {cache}, to be sent with the next mount{why}.");
+    if let Some(words) = brake::words(status, None) {
+        eprintln!("{words}");
+    }
     match flush::rest(status) {
         Exit::Blocked => Exit::Blocked,
         _ => Exit::Unsent,
     }
 }
 
+/// The two orders to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Signals { terminate, interrupt })
+    }
+
+    /// Ends with the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// A mount that stands.
 struct Standing {
     mounted: Arc<Mounted>,
+    /// Whoever unmounted does not want to wait.
+    hasty: Arc<AtomicBool>,
     _server: Server,
 }
 
@@ -148,8 +181,9 @@ impl Standing {
         let rt = Handle::current();
         let mounting = move || fuse::mount(fs_of_kernel, rt, &at, &options);
         let mounted = Arc::new(tokio::task::spawn_blocking(mounting).await??);
-        match serve_control(plan, fs, &mounted, ctx) {
-            Ok(server) => Ok(Standing { mounted, _server: server }),
+        let hasty = Arc::new(AtomicBool::new(false));
+        match serve_control(plan, fs, &mounted, &hasty, ctx) {
+            Ok(server) => Ok(Standing { mounted, hasty, _server: server }),
             Err(e) => {
                 let _ = mounted.unmount().await;
                 Err(e)
@@ -158,9 +192,14 @@ impl Standing {
     }
 
     /// Until it is gone, by whoever's hand.
-    async fn live(self, plan: &Plan, announce: &mut dyn FnMut(&Ready)) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn live(
+        self,
+        plan: &Plan,
+        fs: &Arc<Fs>,
+        ctx: &Context,
+        mut signals: Signals,
+        announce: &mut dyn FnMut(&Ready),
+    ) -> anyhow::Result<()> {
         if let Err(e) = answers(&plan.mountpoint).await {
             self.take_down().await;
             return Err(e);
@@ -169,14 +208,33 @@ impl Standing {
         notify_systemd("READY=1");
         let asked = tokio::select! {
             () = self.mounted.wait() => false,
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => true,
+            () = signals.next() => true,
         };
         notify_systemd("STOPPING=1");
-        if asked {
-            self.take_down().await;
+        let ending = async {
+            if asked {
+                self.take_down().await;
+            }
+            self.flush(plan, fs, ctx).await;
+        };
+        tokio::select! {
+            () = ending => {}
+            () = signals.next() => eprintln!("inxtfs: told twice; ending without sending the rest"),
         }
         Ok(())
+    }
+
+    /// Sends what is left, for a while.
+    async fn flush(&self, plan: &Plan, fs: &Arc<Fs>, ctx: &Context) {
+        if self.hasty.load(Ordering::Acquire) || plan.flush.is_zero() {
+            return;
+        }
+        let left = fs.status().totals;
+        if left.items > left.blocked {
+            let (changes, secs) = (term::changes(left.items - left.blocked), plan.flush.as_secs());
+            ctx.say(&format!("Sending {changes}, for {secs} s at most; a second signal ends that."));
+        }
+        fs.flush_within(plan.flush).await;
     }
 
     /// Unmounts; if files are open, the name goes at once and this process ends without waiting for ever: a
@@ -196,7 +254,13 @@ impl Standing {
     }
 }
 
-fn serve_control(plan: &Plan, fs: &Arc<Fs>, mounted: &Arc<Mounted>, ctx: &Context) -> anyhow::Result<Server> {
+fn serve_control(
+    plan: &Plan,
+    fs: &Arc<Fs>,
+    mounted: &Arc<Mounted>,
+    hasty: &Arc<AtomicBool>,
+    ctx: &Context,
+) -> anyhow::Result<Server> {
     let identity = Identity {
         v: wire::VERSION,
         pid: std::process::id(),
@@ -204,10 +268,18 @@ fn serve_control(plan: &Plan, fs: &Arc<Fs>, mounted: &Arc<Mounted>, ctx: &Contex
         program: env!("CARGO_PKG_VERSION").to_owned(),
         read_only: plan.config.read_only,
     };
-    let mounted = Arc::clone(mounted);
-    let served = Served::new(identity, Arc::clone(fs), move || {
-        let mounted = Arc::clone(&mounted);
-        Box::pin(async move { mounted.unmount().await.map_err(stuck) })
+    let (mounted, hasty) = (Arc::clone(mounted), Arc::clone(hasty));
+    let served = Served::new(identity, Arc::clone(fs), move |detach| {
+        let (mounted, hasty) = (Arc::clone(&mounted), Arc::clone(&hasty));
+        Box::pin(async move {
+            // Before the unmount, whose success another task takes for the end.
+            hasty.store(detach, Ordering::Release);
+            let done = mounted.unmount().await.map_err(stuck);
+            if done.is_err() {
+                hasty.store(false, Ordering::Release);
+            }
+            done
+        })
     });
     let dirs = ctx.control_dirs()?;
     let dir = dirs.first().ok_or_else(|| anyhow::anyhow!("no place for the control socket"))?;

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::context::{Context, block_on};
 use super::exit::Exit;
-use super::term::{bytes, changes};
+use super::term::{bytes, changes, plain};
+use super::{brake, term};
 use crate::control::client::Found;
 use crate::control::wire::Identity;
 use crate::fs::{ItemState, QueueItem, SessionState, Status};
@@ -81,9 +82,18 @@ fn print(found: &Found) {
     if let Some(warning) = &status.warning {
         println!("  warning  {}", plain(warning));
     }
+    if let Some(words) = brake::words(status, Some(&mount.mountpoint)) {
+        println!("  deletes  {}", plain(&words));
+    }
+    for lost in status.lost.iter().take(SHOWN) {
+        println!("  lost     {}", plain(lost));
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));
+        if let Some(next) = next_step(item) {
+            println!("             {next}");
+        }
     }
     let hidden = status.totals.items.saturating_sub(status.queue.len().min(SHOWN) as u64);
     if hidden > 0 {
@@ -101,7 +111,10 @@ fn print(found: &Found) {
 fn session(state: &SessionState) -> String {
     match state {
         SessionState::Online => "online".to_owned(),
-        SessionState::Offline { why, .. } => format!("offline: {why}; goes on by itself"),
+        SessionState::Offline { since: 0, why } => format!("offline: {}; goes on by itself", plain(why)),
+        SessionState::Offline { since, why } => {
+            format!("offline for {}: {}; goes on by itself", term::since(*since), plain(why))
+        }
         SessionState::LoggedOut { why } => logged_out(why),
     }
 }
@@ -136,15 +149,20 @@ fn line(item: &QueueItem) -> String {
     format!("{} {} ({state}{why})", item.what, plain(&item.path))
 }
 
-/// Names come from anywhere: what a terminal would obey is shown as a question mark.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// What would help a blocked item, and how commands name it.
+fn next_step(item: &QueueItem) -> Option<String> {
+    item.remedy.as_ref().map(|remedy| format!("{remedy} (id {})", item.ino))
 }
 
 /// The blocked items and what would help, on standard error.
 pub fn print_blocked(status: &Status) {
-    for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked) {
+    // Deletes that are held back are told in one sentence, all together.
+    let held = |i: &QueueItem| status.brake.is_some() && i.what == "delete";
+    for item in status.queue.iter().filter(|i| i.state == ItemState::Blocked && !held(i)) {
         eprintln!("  {}", line(item));
+        if let Some(next) = next_step(item) {
+            eprintln!("    {next}");
+        }
     }
 }
 
@@ -163,10 +181,15 @@ mod tests {
             sent: 1024,
             tries: 0,
             error: None,
+            reason: None,
+            remedy: None,
         };
+        assert_eq!(next_step(&item), None);
         assert_eq!(line(&item), "upload /a?[2Jb (1.0 KiB of 2.0 KiB)");
         item.state = ItemState::Blocked;
         item.error = Some("the account's storage is full".to_owned());
+        item.remedy = Some("free space".to_owned());
         assert_eq!(line(&item), "upload /a?[2Jb (blocked: the account's storage is full)");
+        assert_eq!(next_step(&item).unwrap(), "free space (id 7)");
     }
 }

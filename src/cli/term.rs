@@ -43,6 +43,22 @@ pub fn bytes(n: u64) -> String {
     if unit == "B" { format!("{n} B") } else { format!("{amount:.1} {unit}") }
 }
 
+/// How long ago a moment (seconds since 1970) was: `12 s`, `5 min`, `3 h`, `2 days`.
+pub fn since(moment: i64) -> String {
+    let secs = jiff::Timestamp::now().as_second().saturating_sub(moment).max(0);
+    match secs {
+        0..120 => format!("{secs} s"),
+        120..7200 => format!("{} min", secs / 60),
+        7200..172_800 => format!("{} h", secs / 3600),
+        _ => format!("{} days", secs / 86_400),
+    }
+}
+
+/// Names come from anywhere: what a terminal would obey is shown as a question mark.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// `1 change`, `2 changes`.
 pub fn changes(n: u64) -> String {
     if n == 1 { "1 change".to_owned() } else { format!("{n} changes") }

@@ -1,21 +1,25 @@
 //! A command's end of the control socket.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
 use super::{Error, place};
-use crate::fs::Status;
+use crate::fs::{Discarded, FailedItem, Status};
 
 /// How long a mount may take for any one line.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long its process may take to close its local state after an unmount.
 const CLOSING: Duration = Duration::from_secs(60);
+
+/// How long a mount may take to put hundreds of thousands of nodes back into the tree.
+const DECIDING: Duration = Duration::from_secs(600);
 
 /// Finds mounts.
 #[derive(Clone, Debug)]
@@ -30,6 +34,17 @@ pub struct Found {
     pub mount: Identity,
     /// What.
     pub status: Box<Status>,
+}
+
+/// What an export brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Where the file is in the mount.
+    pub path: String,
+    /// Its size, what is missing included.
+    pub size: u64,
+    /// Ranges that could not be read, and why, in order.
+    pub missing: Vec<(Range<u64>, String)>,
 }
 
 struct Connection {
@@ -122,6 +137,98 @@ impl Client {
         }
     }
 
+    /// Sends the deletes that one mount holds back; their number.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn resume(&self, mountpoint: &Path) -> Result<u64, Error> {
+        match self.ask(mountpoint, Request::Resume).await?.next(DECIDING).await? {
+            Reply::Resumed { deletes } => Ok(deletes),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes back the deletes that one mount has not sent: how many, and how many had been sent already.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn restore(&self, mountpoint: &Path) -> Result<(u64, u64), Error> {
+        match self.ask(mountpoint, Request::Restore).await?.next(DECIDING).await? {
+            Reply::Restored { back, sent } => Ok((back, sent)),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// What waits for a decision at one mount.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn failed(&self, mountpoint: &Path) -> Result<Vec<FailedItem>, Error> {
+        let mut all: Vec<FailedItem> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |item| item.id);
+            match self.ask(mountpoint, Request::Failed { after }).await?.next(PATIENCE).await? {
+                Reply::Failed { items } if items.is_empty() => return Ok(all),
+                Reply::Failed { items } => all.extend(items.into_iter().filter(|item| item.id > after)),
+                other => return Err(unexpected(other)),
+            }
+            if all.last().is_none_or(|item| item.id <= after) {
+                return Err(Error::Protocol("a page that leads nowhere".to_owned()));
+            }
+        }
+    }
+
+    /// Tries a failed item again, or all of them; says how many.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if no such item has failed.
+    pub async fn retry(&self, mountpoint: &Path, id: Option<u64>) -> Result<u64, Error> {
+        match self.ask(mountpoint, Request::Retry { id }).await?.next(PATIENCE).await? {
+            Reply::Retried { items } => Ok(items),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Gives up the local changes of a failed item.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if no such item has failed; [`Error::Busy`] while it is in use.
+    pub async fn discard(&self, mountpoint: &Path, id: u64) -> Result<Discarded, Error> {
+        match self.ask(mountpoint, Request::Discard { id }).await?.next(PATIENCE).await? {
+            Reply::Discarded(discarded) => Ok(discarded),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Reads what is staged of a file; `put` gets its bytes in order, and where they belong.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if nothing of that number is staged; [`Error::Target`] with what `put` failed.
+    pub async fn export(
+        &self,
+        mountpoint: &Path,
+        id: u64,
+        mut put: impl FnMut(u64, &[u8]) -> std::io::Result<()>,
+    ) -> Result<Exported, Error> {
+        let mut connection = self.ask(mountpoint, Request::Export { id }).await?;
+        let mut exported = match connection.next(PATIENCE).await? {
+            Reply::Exporting { path, size } => Exported { path, size, missing: Vec::new() },
+            other => return Err(unexpected(other)),
+        };
+        loop {
+            match connection.next(PATIENCE).await? {
+                Reply::Piece { offset, len } => {
+                    let bytes = connection.raw(len).await?;
+                    put(offset, &bytes).map_err(Error::Target)?;
+                }
+                Reply::Missing { from, to, why } => exported.lack(from..to, why),
+                Reply::Working => {}
+                Reply::Exported => return Ok(exported),
+                other => return Err(unexpected(other)),
+            }
+        }
+    }
+
     async fn ask(&self, mountpoint: &Path, request: Request) -> Result<Connection, Error> {
         let canonical = place::canonical(mountpoint);
         let name = place::socket_name(&canonical);
@@ -131,6 +238,16 @@ impl Client {
             }
         }
         Err(Error::NotRunning(canonical.display().to_string()))
+    }
+}
+
+impl Exported {
+    /// Ranges that meet and lack for one reason are told as one.
+    fn lack(&mut self, range: Range<u64>, why: String) {
+        match self.missing.last_mut() {
+            Some((last, reason)) if last.end == range.start && *reason == why => last.end = range.end,
+            _ => self.missing.push((range, why)),
+        }
     }
 }
 
@@ -168,6 +285,18 @@ impl Connection {
             .map_err(Error::Io)
     }
 
+    /// Bytes that follow a message.
+    async fn raw(&mut self, len: u64) -> Result<Vec<u8>, Error> {
+        let len = usize::try_from(len.min(wire::MAX_PIECE + 1)).unwrap_or(usize::MAX);
+        if len as u64 > wire::MAX_PIECE {
+            return Err(Error::Protocol("a piece is too long".to_owned()));
+        }
+        let mut bytes = vec![0; len];
+        let read = tokio::time::timeout(PATIENCE, self.from.read_exact(&mut bytes));
+        read.await.map_err(|_| Error::Silent)??;
+        Ok(bytes)
+    }
+
     async fn drained(&mut self, mut progress: impl FnMut(&Status)) -> Result<Box<Status>, Error> {
         loop {
             match self.next(PATIENCE).await? {
@@ -182,6 +311,7 @@ impl Connection {
 fn unexpected(reply: Reply) -> Error {
     match reply {
         Reply::Busy { why } => Error::Busy(why),
+        Reply::Unknown { why } => Error::Unknown(why),
         Reply::Version { v } => Error::Version { theirs: v },
         Reply::Refused { why } => Error::Refused(why),
         other => Error::Protocol(format!("{other:?}").chars().take(200).collect()),

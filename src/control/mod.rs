@@ -9,6 +9,7 @@
 //! changes nothing else, and the end of the connection after [`wire::Reply::Unmounting`] means that the
 //! mount's process has closed its local state.
 
+mod acts;
 pub mod client;
 pub mod place;
 pub mod server;
@@ -35,6 +36,12 @@ pub enum Error {
     /// Files are open below the mountpoint.
     #[error("{0}")]
     Busy(String),
+    /// Nothing of that number is there.
+    #[error("{0}")]
+    Unknown(String),
+    /// What was exported could not be written down.
+    #[error("writing the export failed: {0}")]
+    Target(#[source] std::io::Error),
     /// It refused, and said why.
     #[error("{0}")]
     Refused(String),

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
-use super::{Error, place};
+use super::{Error, acts, place};
 use crate::fs::{Fs, Status};
 
 /// Connections served at a time; more wait in the kernel's queue.
@@ -39,8 +39,12 @@ pub struct Served {
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
     /// Sends everything; dropping the future only stops the waiting.
     pub drain: Box<dyn Fn() -> BoxFuture<'static, Status> + Send + Sync>,
-    /// Takes the mount away and lets the process end.
-    pub unmount: Box<dyn Fn() -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync>,
+    /// Takes the mount away and lets the process end: at once if told so (`true`), else after a last flush.
+    pub unmount: Box<dyn Fn(bool) -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync>,
+    /// For what a person decides about failed items; none refuses all of that.
+    pub fs: Option<Arc<Fs>>,
+    /// Decides on deletes that are not sent: [`Request::Resume`] or [`Request::Restore`].
+    pub decide: Box<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
 }
 
 impl Served {
@@ -48,11 +52,12 @@ impl Served {
     pub fn new(
         identity: Identity,
         fs: Arc<Fs>,
-        unmount: impl Fn() -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync + 'static,
+        unmount: impl Fn(bool) -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync + 'static,
     ) -> Self {
-        let drained = Arc::clone(&fs);
+        let (drained, decided) = (Arc::clone(&fs), Arc::clone(&fs));
         Served {
             identity,
+            fs: Some(Arc::clone(&fs)),
             status: Box::new(move || fs.status()),
             drain: Box::new(move || {
                 let fs = Arc::clone(&drained);
@@ -65,8 +70,21 @@ impl Served {
                 })
             }),
             unmount: Box::new(unmount),
+            decide: Box::new(move |request| {
+                let fs = Arc::clone(&decided);
+                Box::pin(async move { decide(&fs, request).await })
+            }),
         }
     }
+}
+
+/// What becomes of deletes that are not sent.
+async fn decide(fs: &Arc<Fs>, request: Request) -> Reply {
+    let done = match request {
+        Request::Restore => fs.restore_pending().await.map(|(back, sent)| Reply::Restored { back, sent }),
+        _ => fs.resume_deletes().map(|deletes| Reply::Resumed { deletes }),
+    };
+    done.unwrap_or_else(|e| Reply::Refused { why: e.to_string() })
 }
 
 /// A listening socket. Dropping it removes the file; open connections live on until the runtime ends.
@@ -180,6 +198,13 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
             let status = drain(served, to).await?;
             wire::send(to, &Reply::Done { status }).await
         }
+        Request::Resume | Request::Restore => wire::send(to, &(served.decide)(request).await).await,
+        Request::Failed { .. } | Request::Retry { .. } | Request::Discard { .. } | Request::Export { .. } => {
+            match &served.fs {
+                Some(fs) => acts::answer(request, fs, to).await,
+                None => wire::send(to, &Reply::Refused { why: "nothing to decide here".to_owned() }).await,
+            }
+        }
         Request::Unmount { detach } => {
             if !detach {
                 let status = drain(served, to).await?;
@@ -191,7 +216,7 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
             }
             // Told before it begins: once the mount is gone, this process may end at any moment.
             wire::send(to, &Reply::Unmounting).await?;
-            match (served.unmount)().await {
+            match (served.unmount)(detach).await {
                 // The client waits for the end of the connection, which the end of the process brings.
                 Ok(()) => std::future::pending().await,
                 Err(Stuck::Busy(why)) => wire::send(to, &Reply::Busy { why }).await,

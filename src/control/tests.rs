@@ -28,6 +28,8 @@ fn status(items: u64) -> Status {
         hydrated: true,
         last_sync: None,
         warning: None,
+        brake: None,
+        lost: Vec::new(),
         nodes: 1,
     }
 }
@@ -60,6 +62,7 @@ impl Fake {
         let unmounts = Arc::clone(&self.unmounts);
         let served = Served {
             identity,
+            fs: None,
             status: Box::new(move || status(left.load(Ordering::SeqCst))),
             drain: Box::new(move || {
                 let (left, sent) = (Arc::clone(&drained), Arc::clone(&sent));
@@ -69,7 +72,8 @@ impl Fake {
                     status(after)
                 })
             }),
-            unmount: Box::new(move || {
+            decide: Box::new(|_| Box::pin(async { Reply::Resumed { deletes: 7 } })),
+            unmount: Box::new(move |_| {
                 unmounts.fetch_add(1, Ordering::SeqCst);
                 Box::pin(async move { if busy { Err(Stuck::Busy("vim".to_owned())) } else { Ok(()) } })
             }),
@@ -123,9 +127,11 @@ async fn a_dead_socket_is_removed_and_a_live_one_is_not_taken_over() {
     let identity = r.client.ping(&r.mountpoint).await.unwrap();
     let second = Served {
         identity,
+        fs: None,
         status: Box::new(|| status(0)),
         drain: Box::new(|| Box::pin(async { status(0) })),
-        unmount: Box::new(|| Box::pin(async { Ok(()) })),
+        unmount: Box::new(|_| Box::pin(async { Ok(()) })),
+        decide: Box::new(|_| Box::pin(async { Reply::Resumed { deletes: 0 } })),
     };
     assert!(matches!(Server::start(&r.dir, second), Err(Error::Refused(_))));
     assert!(r.client.ping(&r.mountpoint).await.is_ok(), "the first one still answers");
@@ -178,6 +184,13 @@ async fn an_unmount_waits_for_the_queue_and_refuses_while_something_is_left() {
     let left = r.client.unmount(&r.mountpoint, false, |_| ()).await.unwrap();
     assert_eq!(left.map(|s| s.totals.items), Some(1));
     assert_eq!(fake.unmounts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_decision_on_deletes_is_carried_to_the_mount_and_back() {
+    let r = room();
+    let _server = Fake::new(0, 0).serve(&r.dir, &r.mountpoint);
+    assert_eq!(r.client.resume(&r.mountpoint).await.unwrap(), 7);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Error;
-use crate::fs::Status;
+use crate::fs::{Discarded, FailedItem, Status};
 
 /// The version both sides must share.
 pub const VERSION: u32 = 1;
@@ -15,6 +15,9 @@ pub const MAX_REQUEST: usize = 4 << 10;
 
 /// The longest reply: a status with a hundred items of the longest paths, and room.
 pub const MAX_REPLY: usize = 4 << 20;
+
+/// The most bytes that follow a [`Reply::Piece`].
+pub const MAX_PIECE: u64 = 1 << 20;
 
 /// A request with the version of its language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,30 @@ pub enum Request {
     Unmount {
         /// Do not wait.
         detach: bool,
+    },
+    /// Send the deletes that are held back.
+    Resume,
+    /// Take back the deletes that are not sent.
+    Restore,
+    /// What waits for a decision: items whose number is above `after`.
+    Failed {
+        /// 0 for the first page.
+        after: u64,
+    },
+    /// Try failed items again: one, or all of them.
+    Retry {
+        /// Which.
+        id: Option<u64>,
+    },
+    /// Give up the local changes of a failed item.
+    Discard {
+        /// Which.
+        id: u64,
+    },
+    /// Read what is staged of a file: [`Reply::Exporting`], then pieces, [`Reply::Exported`] at the end.
+    Export {
+        /// Which.
+        id: u64,
     },
 }
 
@@ -81,10 +108,66 @@ pub enum Reply {
         /// What is left.
         status: Box<Status>,
     },
+    /// To [`Request::Resume`].
+    Resumed {
+        /// Deletes that were held back.
+        deletes: u64,
+    },
+    /// To [`Request::Restore`].
+    Restored {
+        /// Deletes taken back.
+        back: u64,
+        /// Deletes that had been sent already.
+        sent: u64,
+    },
     /// The unmount succeeded. The connection ends when local state is closed.
     Unmounting,
     /// Files are open below the mountpoint; it stays mounted.
     Busy {
+        /// For people.
+        why: String,
+    },
+    /// A page of what waits for a decision. An empty one is the end.
+    Failed {
+        /// In the order of their numbers.
+        items: Vec<FailedItem>,
+    },
+    /// To [`Request::Retry`].
+    Retried {
+        /// How many.
+        items: u64,
+    },
+    /// To [`Request::Discard`].
+    Discarded(Discarded),
+    /// An export begins.
+    Exporting {
+        /// Where the file is in the mount.
+        path: String,
+        /// Its size.
+        size: u64,
+    },
+    /// Bytes of an exported file; they follow this line, raw. What no piece covers is a hole.
+    Piece {
+        /// Where they belong.
+        offset: u64,
+        /// How many follow, [`MAX_PIECE`] at most.
+        len: u64,
+    },
+    /// Bytes that cannot be exported.
+    Missing {
+        /// The first of them.
+        from: u64,
+        /// Behind the last.
+        to: u64,
+        /// For people.
+        why: String,
+    },
+    /// A sign of life while pieces are being fetched.
+    Working,
+    /// All that can be exported was sent.
+    Exported,
+    /// Nothing of that number is there, or not for this.
+    Unknown {
         /// For people.
         why: String,
     },
@@ -168,7 +251,16 @@ mod tests {
 
     #[tokio::test]
     async fn requests_survive_the_line() {
-        for request in [Request::Ping, Request::Status, Request::Drain, Request::Unmount { detach: true }] {
+        use Request as R;
+        let asked = [R::Ping, R::Status, R::Drain, R::Unmount { detach: true }, R::Resume, R::Restore];
+        let decided = [
+            R::Failed { after: u64::MAX },
+            R::Retry { id: None },
+            R::Retry { id: Some(7) },
+            R::Discard { id: 7 },
+            R::Export { id: 7 },
+        ];
+        for request in asked.into_iter().chain(decided) {
             let mut line = Vec::new();
             send(&mut line, &Envelope::new(request).unwrap()).await.unwrap();
             let back = read(&line, MAX_REQUEST).await.unwrap().unwrap().open().unwrap();

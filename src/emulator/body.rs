@@ -14,6 +14,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::knobs::{Knobs, Throttle};
+use super::probes::Call;
 use super::server::Cut;
 
 /// Time given to the bytes before a cut to leave the house: the cut throws away what has not.
@@ -27,6 +28,8 @@ pub(super) enum Fate {
     Stall(u64, Option<Duration>),
     /// Its connection is cut.
     Cut(u64, Arc<Cut>),
+    /// A probe is told.
+    Tell(u64, Call),
 }
 
 /// Reads a body to its end, for nothing.
@@ -104,6 +107,10 @@ impl Metered {
                 self.fate = Fate::Cut(at, cut);
                 Some(Poll::Ready(()))
             }
+            Fate::Tell(at, call) if self.passed >= at => {
+                call();
+                None
+            }
             fate => {
                 self.fate = fate;
                 None
@@ -115,7 +122,7 @@ impl Metered {
     fn room(&self) -> usize {
         match &self.fate {
             Fate::Pass => usize::MAX,
-            Fate::Stall(at, _) | Fate::Cut(at, _) => {
+            Fate::Stall(at, _) | Fate::Cut(at, _) | Fate::Tell(at, _) => {
                 usize::try_from(at.saturating_sub(self.passed)).unwrap_or(usize::MAX)
             }
         }

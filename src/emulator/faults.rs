@@ -46,6 +46,8 @@ pub enum Action {
     Lost,
     /// A captive portal's page, with 200.
     Html,
+    /// A captive portal's redirect to a login page elsewhere.
+    Redirect,
 }
 
 /// A rule. Rules are tried in order; the first that fires decides.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use super::faults::{Action, Fault, Rules};
+use super::probes::{Call, Moment, Probe, Probes};
 
 /// The knobs' positions.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Settings {
     pub latency: Duration,
     /// Bytes a second for bodies, all connections together, each direction for itself.
     pub bandwidth: Option<u64>,
+    /// Requests a second that the gateway takes; what is beyond is refused with 429.
+    pub rate: Option<u32>,
     /// How long rows and objects just written stay out of sight of reads from replicas.
     pub replica_lag: Duration,
     /// Added for each row of a listing.
@@ -37,6 +40,7 @@ impl Default for Settings {
         Settings {
             latency: Duration::ZERO,
             bandwidth: None,
+            rate: None,
             replica_lag: Duration::ZERO,
             row_cost: Duration::ZERO,
             token_life: Duration::from_secs(3 * DAY),
@@ -52,8 +56,17 @@ impl Default for Settings {
 pub struct Knobs {
     set: RwLock<Settings>,
     rules: Mutex<Rules>,
+    probes: Mutex<Probes>,
+    met: AtomicU64,
     pub(super) up: Throttle,
     pub(super) down: Throttle,
+    second: Mutex<Second>,
+}
+
+/// The requests of the current second.
+struct Second {
+    began: Instant,
+    taken: u32,
 }
 
 macro_rules! knob {
@@ -77,8 +90,11 @@ impl Knobs {
     pub fn new(settings: Settings) -> Self {
         let knobs = Knobs {
             rules: Mutex::default(),
+            probes: Mutex::default(),
+            met: AtomicU64::new(0),
             up: Throttle::new(settings.bandwidth),
             down: Throttle::new(settings.bandwidth),
+            second: Mutex::new(Second { began: Instant::now(), taken: 0 }),
             set: RwLock::new(Settings { faults: Vec::new(), ..settings }),
         };
         knobs.set_faults(settings.faults);
@@ -128,6 +144,22 @@ impl Knobs {
         self.down.set_rate(rate);
     }
 
+    /// Requests a second that the gateway takes; unlimited for `None`.
+    pub fn set_rate(&self, rate: Option<u32>) {
+        self.set.write().rate = rate;
+    }
+
+    /// Whether a request to the gateway is one too many.
+    pub(super) fn is_beyond_rate(&self, now: Instant) -> bool {
+        let Some(rate) = self.set.read().rate else { return false };
+        let mut second = self.second.lock();
+        if now.saturating_duration_since(second.began) >= Duration::from_secs(1) {
+            *second = Second { began: now, taken: 0 };
+        }
+        second.taken = second.taken.saturating_add(1);
+        second.taken > rate
+    }
+
     /// These rules and no others, their counts at nought.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         let mut rules = Rules::default();
@@ -140,8 +172,30 @@ impl Knobs {
         self.rules.lock().add(fault);
     }
 
+    /// One more probe, which is called once.
+    pub fn add_probe(&self, probe: Probe) {
+        self.probes.lock().add(probe);
+    }
+
+    /// Forgets the probes that were not called.
+    pub fn clear_probes(&self) {
+        self.probes.lock().clear();
+    }
+
+    pub(super) fn probe_for(&self, method: &str, path: &str) -> Option<(Moment, Call)> {
+        self.probes.lock().meet(method, path)
+    }
+
+    /// How many requests have met a rule, whichever rules there were.
+    #[must_use]
+    pub fn faults_met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
+    }
+
     pub(super) fn fault_for(&self, method: &str, path: &str) -> Option<Action> {
-        self.rules.lock().meet(method, path)
+        let action = self.rules.lock().meet(method, path);
+        self.met.fetch_add(u64::from(action.is_some()), Ordering::Relaxed);
+        action
     }
 }
 
@@ -197,6 +251,17 @@ mod tests {
             Some(later + Duration::from_secs(1)),
             "idle time is not saved up"
         );
+    }
+
+    #[test]
+    fn a_second_takes_as_many_requests_as_the_rate_says() {
+        let knobs = Knobs::new(Settings { rate: Some(2), ..Settings::default() });
+        let now = Instant::now();
+        let beyond = |after: u64| knobs.is_beyond_rate(now + Duration::from_millis(after));
+        assert_eq!([beyond(0), beyond(10), beyond(900)], [false, false, true]);
+        assert_eq!([beyond(1100), beyond(1200), beyond(1300)], [false, false, true]);
+        knobs.set_rate(None);
+        assert!(!beyond(1400));
     }
 
     #[test]

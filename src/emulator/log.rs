@@ -77,6 +77,17 @@ struct Inner {
     first: u64,
     live: VecDeque<Arc<Live>>,
     routes: BTreeMap<(String, String), u64>,
+    /// Requests to the gateway being answered, and the most there were at a time.
+    crowd: (usize, usize),
+}
+
+/// A request to the gateway while it is being answered.
+pub(super) struct Crowded(Arc<RequestLog>);
+
+impl Drop for Crowded {
+    fn drop(&mut self) {
+        self.0.0.lock().crowd.0 -= 1;
+    }
 }
 
 impl RequestLog {
@@ -106,6 +117,23 @@ impl RequestLog {
     #[must_use]
     pub fn counters(&self) -> BTreeMap<(String, String), u64> {
         self.0.lock().routes.clone()
+    }
+
+    /// The most requests that were at the gateway (not the object store) at a time, since the last call of this.
+    #[must_use]
+    pub fn take_crowd(&self) -> usize {
+        let mut inner = self.0.lock();
+        let most = inner.crowd.1;
+        inner.crowd.1 = inner.crowd.0;
+        most
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Crowded {
+        let mut inner = self.0.lock();
+        inner.crowd.0 += 1;
+        inner.crowd.1 = inner.crowd.1.max(inner.crowd.0);
+        drop(inner);
+        Crowded(self.clone())
     }
 
     pub(super) fn begin(&self, method: &str, path_and_query: &str, client: Option<String>) -> Arc<Live> {

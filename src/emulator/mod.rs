@@ -19,6 +19,7 @@ mod knobs;
 mod log;
 mod network;
 mod objects;
+mod probes;
 mod sample;
 mod secret;
 mod server;
@@ -42,6 +43,7 @@ pub use faults::{Action, Fault};
 pub use knobs::{Knobs, Settings};
 pub use log::{Entry as LogEntry, Mark, RequestLog};
 pub use network::{Network, V1Shard};
+pub use probes::{Moment, Probe};
 pub use world::{AccountSpec, AccountSummary, NetAccount, Tier, World};
 
 /// What an emulator is made of.

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -28,10 +28,13 @@ use tower_service::Service as _;
 use super::body::{Fate, Metered, Way, drain};
 use super::faults::Action;
 use super::log::{Live, RequestLog};
+use super::probes::Moment;
 use super::{Shared, drive, events, network, objects};
 
 /// What requests in the middle of their answer get when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
+/// What a throttled request is told.
+const TOO_MANY: &str = r#"{"statusCode":429,"message":"ThrottlerException: Too Many Requests"}"#;
 
 /// Where a request came from, for handlers.
 #[derive(Clone, Copy)]
@@ -151,12 +154,25 @@ impl Service {
     /// Answers one request; never returns where the connection was cut instead.
     async fn serve(&self, request: Request<Incoming>, peer: Peer, cut: Arc<Cut>) -> Response {
         let live = self.begin(&request);
+        let at_gateway = matches!(request.uri().path().split('/').nth(1), Some("drive" | "network"));
+        let _crowded = at_gateway.then(|| self.log.enter());
         let latency = self.shared.knobs.latency();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let action = self.shared.knobs.fault_for(request.method().as_str(), request.uri().path());
+        if at_gateway && self.shared.knobs.is_beyond_rate(Instant::now()) {
+            drain(self.metered(request, &live, Fate::Pass).into_body()).await;
+            return self.send(status(429, Some(TOO_MANY.to_owned()), Some(1)), &live, Fate::Pass);
+        }
         let mut upward = Fate::Pass;
+        let mut handled = None;
+        match self.shared.knobs.probe_for(request.method().as_str(), request.uri().path()) {
+            Some((Moment::Arrived, call)) => call(),
+            Some((Moment::Halfway(bytes), call)) => upward = Fate::Tell(bytes, call),
+            Some((Moment::Handled, call)) => handled = Some(call),
+            None => {}
+        }
+        let action = self.shared.knobs.fault_for(request.method().as_str(), request.uri().path());
         match &action {
             Some(Action::Status { code, body, retry_after }) => {
                 let answer = status(*code, body.clone(), *retry_after);
@@ -167,11 +183,18 @@ impl Service {
                 drain(self.metered(request, &live, Fate::Pass).into_body()).await;
                 return self.send(captive_portal(), &live, Fate::Pass);
             }
+            Some(Action::Redirect) => {
+                drain(self.metered(request, &live, Fate::Pass).into_body()).await;
+                return self.send(elsewhere(), &live, Fate::Pass);
+            }
             Some(Action::Reset) => return sever(&cut).await,
             Some(Action::CutUpload { after }) => upward = Fate::Cut(*after, cut.clone()),
             _ => {}
         }
         let response = self.handle(request, peer, &live, upward).await;
+        if let Some(call) = handled {
+            call();
+        }
         let empty = response.body().is_end_stream();
         match action {
             Some(Action::Lost) => sever(&cut).await,
@@ -258,6 +281,13 @@ fn captive_portal() -> Response {
     let page = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\
         <body><h1>Sign in to use this network</h1></body></html>\n";
     status(200, Some(page.to_owned()), None)
+}
+
+fn elsewhere() -> Response {
+    let mut response = status(302, None, None);
+    let page = hyper::header::HeaderValue::from_static("http://login.invalid/welcome");
+    response.headers_mut().insert(hyper::header::LOCATION, page);
+    response
 }
 
 /// The host a request was sent to, as the client wrote it.

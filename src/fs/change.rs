@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::push::brake;
 use super::{Answer, Attr, Error, Fs, OpenFlags, Opened, Result, now_ms};
 use crate::names;
 use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Content, ContentId, Tx};
-use crate::types::{Ino, Kind, Status, Timestamp};
+use crate::types::{Ino, Kind, Row, Status, Timestamp};
 
 /// What a transaction leaves to be done after it.
 #[derive(Default)]
@@ -17,6 +18,13 @@ pub(super) struct After {
     pub copies: Vec<Arc<Content>>,
     /// Nodes to drop unless they are open.
     pub doomed: Vec<Ino>,
+}
+
+/// How one try to remove a name ended.
+enum Removal {
+    Done(After),
+    /// This content takes the place of something durable, and is to be brought to the disk first.
+    Unready(ContentId),
 }
 
 impl Fs {
@@ -82,7 +90,9 @@ impl Fs {
                 return Ok(Err(Error::Exists));
             }
             nodes::touch(tx, parent, now)?;
-            nodes::insert(tx, &Node::new_local(kind, parent, name, now, due)).map(Ok)
+            let node = nodes::insert(tx, &Node::new_local(kind, parent, name, now, due))?;
+            self.sync.note_young(node.ino);
+            Ok(Ok(node))
         })?;
         self.sync.note_names();
         node
@@ -118,8 +128,20 @@ impl Fs {
     }
 
     fn remove_known(self: &Arc<Self>, parent: Ino, name: &str, kind: Kind) -> Result<()> {
+        loop {
+            match self.try_remove(parent, name, kind)? {
+                Removal::Done(after) => {
+                    self.finish(after);
+                    return Ok(());
+                }
+                Removal::Unready(id) => self.make_durable(id)?,
+            }
+        }
+    }
+
+    fn try_remove(&self, parent: Ino, name: &str, kind: Kind) -> Result<Removal> {
         let due = self.config.due(now_ms());
-        let after = self.db().write(|tx| {
+        self.db().write(|tx| {
             let Some(node) = nodes::child(tx, parent, name)? else { return Ok(Err(Error::NotFound)) };
             let refused = match (node.kind, kind) {
                 _ if parent == Ino::RECOVERY || node.ino == Ino::RECOVERY => Some(Error::NotPermitted),
@@ -132,22 +154,34 @@ impl Fs {
             if let Some(refused) = refused {
                 return Ok(Err(refused));
             }
-            let mut after = After::default();
-            if kind == Kind::File {
-                give_back_identity(tx, &node)?;
+            if kind == Kind::File
+                && let Some((heir, row)) = heir_of(tx, &node)?
+            {
+                if let Some(id) = heir.content
+                    && !self.blocks().is_durable(tx, id)?
+                    && self.shows_durable(tx, &node)?
+                {
+                    return Ok(Ok(Removal::Unready(id)));
+                }
+                self.sync.grown(heir.ino);
+                give_back_identity(tx, &node, heir, row)?;
             }
-            bury(tx, nodes::get(tx, node.ino)?.unwrap_or(node), due, &mut after)?;
+            let mut after = After::default();
+            let node = nodes::get(tx, node.ino)?.unwrap_or(node);
+            brake::count(self, tx, &node)?;
+            bury(tx, node, due, &mut after)?;
             nodes::touch(tx, parent, Timestamp::now())?;
-            Ok(Ok(after))
-        })??;
-        self.finish(after);
-        Ok(())
+            Ok(Ok(Removal::Done(after)))
+        })?
     }
 
     /// What is left to do after a transaction that took names away.
     pub(super) fn finish(self: &Arc<Self>, after: After) {
         after.retired.into_iter().for_each(|id| self.sync.retire(id));
-        after.copies.iter().for_each(|c| self.fetch_rest_soon(c));
+        for copy in after.copies {
+            self.fetch_rest_soon(&copy);
+            self.sync.note(copy);
+        }
         for ino in after.doomed {
             if let Err(e) = self.drop_if_doomed(ino) {
                 tracing::warn!(%ino, error = %e, "an unlinked file could not be dropped; the next start does it");
@@ -161,7 +195,7 @@ impl Fs {
 /// Takes a node out of its folder: a tombstone if the server knows it, else gone once nobody has it open.
 pub(super) fn bury(tx: &Tx, mut node: Node, due: i64, after: &mut After) -> store::Result<()> {
     (node.linked, node.tomb, node.due, node.emptied) = (false, true, due, false);
-    (node.tries, node.blocked, node.error, node.waits_for) = (0, false, None, None);
+    (node.tries, node.blocked, node.error, node.waits_for) = (0, None, None, None);
     // A create in flight keeps its content until its fate is known.
     if nodes::intent(tx, node.ino)?.is_none() {
         after.retired.extend(node.content.take());
@@ -175,24 +209,26 @@ pub(super) fn bury(tx: &Tx, mut node: Node, due: i64, after: &mut After) -> stor
 }
 
 /// "Rename away, create the same name, delete the renamed-away one" (vim) is one replace: a node that took the
-/// name of `leaving` and is not known to the server takes over its identity, too.
-fn give_back_identity(tx: &Tx, leaving: &Node) -> store::Result<()> {
-    let Some(row) = leaving.remote.clone().filter(|_| leaving.moved) else { return Ok(()) };
-    let Some(folder) = row.parent.as_ref() else { return Ok(()) };
-    let Some(folder) = nodes::by_remote(tx, folder)? else { return Ok(()) };
-    let Some(mut heir) = nodes::child(tx, folder.ino, &row.name.display())? else { return Ok(()) };
+/// name of `leaving` and is not known to the server takes over its identity, too. Which node, and what.
+fn heir_of(tx: &Tx, leaving: &Node) -> store::Result<Option<(Node, Row)>> {
+    let Some(row) = leaving.remote.clone().filter(|_| leaving.moved) else { return Ok(None) };
+    let Some(folder) = row.parent.as_ref() else { return Ok(None) };
+    let Some(folder) = nodes::by_remote(tx, folder)? else { return Ok(None) };
+    let Some(heir) = nodes::child(tx, folder.ino, &row.name.display())? else { return Ok(None) };
     let free = heir.kind == Kind::File
         && heir.remote.is_none()
         && nodes::intent(tx, heir.ino)?.is_none()
         && nodes::intent(tx, leaving.ino)?.is_none();
-    if free {
-        nodes::save(tx, &Node { remote: None, ..leaving.clone() })?;
-        heir.emptied = heir.size == 0 && row.content.is_some();
-        heir.remote = Some(row);
-        heir.moved = is_moved(tx, &heir)?;
-        nodes::save(tx, &heir)?;
-    }
-    Ok(())
+    Ok(free.then_some((heir, row)))
+}
+
+fn give_back_identity(tx: &Tx, leaving: &Node, mut heir: Node, row: Row) -> store::Result<()> {
+    nodes::save(tx, &Node { remote: None, ..leaving.clone() })?;
+    heir.emptied = heir.size == 0 && row.content.is_some();
+    heir.remote = Some(row);
+    nodes::swap_echoes(tx, heir.ino, leaving.ino)?;
+    heir.moved = is_moved(tx, &heir)?;
+    nodes::save(tx, &heir)
 }
 
 /// Whether the place a node has here differs from the confirmed one, which may be the trash.

@@ -16,10 +16,20 @@ pub struct Config {
     /// The unit of waits after a failure or an unclear answer: the first retry comes after one, a second look for
     /// what a lost answer may have done after two, and so on. The default suits the service; replicas lag by less.
     pub pace: Duration,
+    /// Time between rounds of the syncer. An acknowledged close survives a loss of power after this, and what the disk
+    /// takes for it.
+    pub sync_every: Duration,
     /// Bytes the block cache may take; staged writes are not counted and never evicted.
     pub cache_size: u64,
     /// Nodes pushed at the same time.
     pub uploads: usize,
+    /// More deletes than this within [`Config::brake_window`] are held back, if they are also more than
+    /// [`Config::brake_percent`] of the drive. 0: never.
+    pub brake_count: u64,
+    /// See [`Config::brake_count`]; of 100.
+    pub brake_percent: u8,
+    /// See [`Config::brake_count`].
+    pub brake_window: Duration,
     /// This machine's name, for conflict copies.
     pub host: String,
 }
@@ -32,8 +42,12 @@ impl Default for Config {
             empty_delay: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
             pace: Duration::from_secs(1),
+            sync_every: Duration::from_secs(3),
             cache_size: 10 << 30,
-            uploads: 6,
+            uploads: 12,
+            brake_count: 2000,
+            brake_percent: 20,
+            brake_window: Duration::from_secs(600),
             host: "localhost".to_owned(),
         }
     }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, now_ms};
+use super::push::brake;
+use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, failed, now_ms};
 use crate::store::nodes::{self, Node};
-use crate::types::Kind;
+use crate::types::{Ino, Kind};
 
 /// Items a status names.
 const SHOWN: usize = 100;
@@ -16,6 +17,8 @@ const STUCK_MAX: usize = 10_000;
 const REWAKE: Duration = Duration::from_secs(5);
 /// Looks, a quarter of a second apart, before files that are open count as staying so.
 const STUCK_LOOKS: u32 = 4;
+/// At the end of a mount a service that is away is waited for this long.
+const OFFLINE: Duration = Duration::from_secs(3);
 /// How long a stop waits for the background tasks.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -28,9 +31,15 @@ impl Fs {
                 let path = paths.of(c, node.ino)?;
                 items.push((node, path));
             }
-            Ok((nodes::recount(c)?, items, nodes::count(c)?))
+            let brake = brake::hold(c)?;
+            let mut queue = nodes::recount(c)?;
+            if brake.is_some() {
+                let (tombs, blocked) = nodes::count_tombs(c)?;
+                queue.blocked += tombs - blocked;
+            }
+            Ok((queue, items, nodes::count(c)?, brake))
         });
-        let (queue, items, count) = local.unwrap_or_else(|e| {
+        let (queue, items, count, brake) = local.unwrap_or_else(|e| {
             tracing::error!(error = %e, "the queue cannot be read");
             Default::default()
         });
@@ -40,13 +49,15 @@ impl Fs {
             account: self.remote.account().email,
             session: self.health.state(),
             warning: self.health.warning().or_else(|| self.pull.trouble()),
+            brake,
+            lost: self.lost.lock().clone(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,
                 blocked: queue.blocked,
                 bytes: queue.bytes,
             },
-            queue: items.into_iter().map(|(n, path)| self.item(&n, path)).collect(),
+            queue: items.into_iter().map(|(n, path)| self.item(&n, path, brake.is_some())).collect(),
             cache_used: usage.cached,
             cache_size: self.config.cache_size,
             staged: usage.staged,
@@ -58,30 +69,26 @@ impl Fs {
         }
     }
 
-    fn item(&self, node: &Node, path: Option<String>) -> QueueItem {
+    fn item(&self, node: &Node, path: Option<String>, braked: bool) -> QueueItem {
         let sent = self.push.sent(node.ino);
+        let held = node.tomb && braked && sent.is_none();
         let state = match sent {
-            _ if node.blocked => ItemState::Blocked,
+            _ if node.blocked.is_some() || held => ItemState::Blocked,
             Some(_) => ItemState::Sending,
             None if node.error.is_some() => ItemState::Retrying,
             None => ItemState::Waiting,
         };
-        let what = match (&node.remote, node.kind) {
-            _ if node.tomb => "delete",
-            (None, Kind::Folder) => "mkdir",
-            (None, Kind::File) => "create",
-            _ if node.content_dirty() => "upload",
-            _ => "move",
-        };
         QueueItem {
             ino: node.ino.0,
             path: path.unwrap_or_else(|| node.name.clone()),
-            what: what.to_owned(),
+            what: what_of(node).to_owned(),
             state,
             size: if node.tomb || node.content.is_none() { 0 } else { node.size },
             sent: sent.unwrap_or(0),
             tries: node.tries,
-            error: node.error.clone(),
+            error: if held { Some("held back with all deletes".to_owned()) } else { node.error.clone() },
+            reason: node.blocked.map(|b| failed::word(b).to_owned()),
+            remedy: node.blocked.map(|b| failed::remedy(b).to_owned()),
         }
     }
 
@@ -109,6 +116,19 @@ impl Fs {
         }
     }
 
+    /// Drains for at most `limit`, and for a moment only while the service is away: the end of a mount. What is left
+    /// is sent by the next start.
+    pub async fn flush_within(self: &Arc<Self>, limit: Duration) -> Status {
+        if limit.is_zero() {
+            return self.status();
+        }
+        tokio::select! {
+            status = self.drain() => status,
+            () = tokio::time::sleep(limit) => self.status(),
+            () = self.health.stays_away(OFFLINE) => self.status(),
+        }
+    }
+
     async fn make_all_due(self: &Arc<Self>) -> Result<()> {
         let fs = self.clone();
         let synced = self.rt.spawn_blocking(move || {
@@ -125,22 +145,26 @@ impl Fs {
     /// Whether all that is left waits for a person: blocked items, files that are being written, and what cannot go
     /// before those.
     fn is_stuck(&self, status: &Status) -> bool {
-        if status.totals.sending > 0 || status.totals.items > STUCK_MAX as u64 {
+        let held = status.brake.map_or(0, |b| b.held);
+        let items = status.totals.items.saturating_sub(held);
+        if status.totals.sending > 0 || items > STUCK_MAX as u64 {
             return false;
         }
-        let Ok(mut rest) = self.db().read(|c| nodes::queue(c, STUCK_MAX)) else { return false };
-        if rest.len() as u64 != status.totals.items {
+        let queue = if held > 0 { nodes::queue_but_tombs } else { nodes::queue };
+        let Ok(mut rest) = self.db().read(|c| queue(c, STUCK_MAX)) else { return false };
+        if rest.len() as u64 != items {
             return false;
         }
+        let held = |ino: Ino| held > 0 && self.node(ino).is_ok_and(|n| n.tomb && n.is_dirty());
         let (mut inos, mut unborn, mut folders) = (HashSet::new(), HashSet::new(), HashSet::new());
         loop {
             let before = rest.len();
             rest.retain(|n| {
                 let open = !n.tomb && self.files.is_being_written(n.ino);
-                let first = n.waits_for.is_some_and(|w| inos.contains(&w));
+                let first = n.waits_for.is_some_and(|w| inos.contains(&w) || held(w));
                 let below = !n.tomb && n.parent.is_some_and(|p| unborn.contains(&p));
                 let above = n.tomb && n.id().is_some_and(|id| folders.contains(id));
-                let stuck = n.blocked || open || first || below || above;
+                let stuck = n.blocked.is_some() || open || first || below || above;
                 if stuck {
                     inos.insert(n.ino);
                     unborn.extend(n.remote.is_none().then_some(n.ino));
@@ -152,18 +176,6 @@ impl Fs {
                 return rest.is_empty();
             }
         }
-    }
-
-    /// Everything that was blocked is tried again.
-    ///
-    /// # Errors
-    /// Those of the local state.
-    pub fn retry_blocked(&self) -> Result<()> {
-        if self.db().read(nodes::recount)?.blocked > 0 {
-            self.db().write(|tx| nodes::unblock_all(tx))?;
-            self.push.wake();
-        }
-        Ok(())
     }
 
     /// Looks for remote changes now.
@@ -191,5 +203,16 @@ impl Fs {
             Ok(Err(e)) => tracing::error!(error = %e, at = now_ms(), "closing the local state failed"),
             Err(e) => tracing::error!(error = %e, "closing the local state failed"),
         }
+    }
+}
+
+/// What is to be done for a node that is in the queue.
+pub(super) fn what_of(node: &Node) -> &'static str {
+    match (&node.remote, node.kind) {
+        _ if node.tomb => "delete",
+        (None, Kind::Folder) => "mkdir",
+        (None, Kind::File) => "create",
+        _ if node.content_dirty() => "upload",
+        _ => "move",
     }
 }

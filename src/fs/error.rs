@@ -1,6 +1,7 @@
 //! What an operation can answer besides success, in the shape of POSIX.
 
 use crate::remote;
+use crate::store::ContentId;
 
 /// What the operations return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -62,7 +63,18 @@ pub enum Error {
     /// The service refuses access.
     #[error("access denied")]
     Denied,
-    /// Content that does not match its hash, an unreadable layout, damaged local state.
+    /// Bytes that were written here do not open any more. Never others in their place.
+    #[error("what was written here is damaged on the local disk (block {block})")]
+    Damaged {
+        /// Whose block.
+        content: ContentId,
+        /// Its index.
+        block: u64,
+    },
+    /// Content that the server does not give: gone, unlike its hash, or in a layout that is not known.
+    #[error("input/output error: {0}")]
+    Lost(String),
+    /// Anything else that is wrong with content or with local state.
     #[error("input/output error: {0}")]
     Io(String),
 }
@@ -81,9 +93,8 @@ impl From<remote::Error> for Error {
             R::SessionLost | R::PlanAccess(_) => Error::LoggedOut,
             R::Offline(_) => Error::Offline,
             R::Busy { .. } => Error::TimedOut,
-            R::Ambiguous(_) | R::Corrupt(_) | R::Unreadable(_) | R::Protocol(_) | R::Local(_) => {
-                Error::Io(e.to_string())
-            }
+            R::Corrupt(_) | R::Unreadable(_) => Error::Lost(e.to_string()),
+            R::Ambiguous(_) | R::Protocol(_) | R::Local(_) => Error::Io(e.to_string()),
         }
     }
 }
@@ -93,6 +104,7 @@ impl From<crate::store::Error> for Error {
         match e {
             crate::store::Error::Full => Error::NoSpace("the local disk is full"),
             crate::store::Error::Gone(_) => Error::Stale,
+            crate::store::Error::Damaged { content, block } => Error::Damaged { content, block },
             other => Error::Io(other.to_string()),
         }
     }

@@ -54,6 +54,7 @@ enum Failure {
     Offline,
     LoggedOut,
     TimedOut,
+    Lost(String),
     Io(String),
 }
 
@@ -134,7 +135,7 @@ impl Fs {
     /// Refuses versions that turned out not to match their hash.
     pub(super) fn check_sound(&self, version: &Version) -> Result<()> {
         if self.fetcher.any_corrupt.load(Ordering::Acquire) && self.fetcher.corrupt.lock().contains(version) {
-            return Err(Error::Io("the content does not match its hash".to_owned()));
+            return Err(Error::Lost("the content does not match its hash".to_owned()));
         }
         Ok(())
     }
@@ -173,7 +174,7 @@ impl Fs {
         range: Range<u64>,
     ) -> Result<Bytes> {
         if self.fetcher.corrupt.lock().contains(version) {
-            return Err(Error::Io("the content does not match its hash".to_owned()));
+            return Err(Error::Lost("the content does not match its hash".to_owned()));
         }
         let mut stream = self.health.note(self.remote.read(version, size, range.clone()).await)?;
         let mut all = BytesMut::new();
@@ -438,6 +439,7 @@ impl From<remote::Error> for Failure {
             Error::Offline => Failure::Offline,
             Error::LoggedOut => Failure::LoggedOut,
             Error::TimedOut => Failure::TimedOut,
+            Error::Lost(why) => Failure::Lost(why),
             other => Failure::Io(other.to_string()),
         }
     }
@@ -446,10 +448,11 @@ impl From<remote::Error> for Failure {
 impl From<Failure> for Error {
     fn from(f: Failure) -> Self {
         match f {
-            Failure::NotFound => Error::Io("the content is gone from the server".to_owned()),
+            Failure::NotFound => Error::Lost("the content is gone from the server".to_owned()),
             Failure::Offline => Error::Offline,
             Failure::LoggedOut => Error::LoggedOut,
             Failure::TimedOut => Error::TimedOut,
+            Failure::Lost(why) => Error::Lost(why),
             Failure::Io(why) => Error::Io(why),
         }
     }

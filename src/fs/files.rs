@@ -70,6 +70,13 @@ pub(super) struct Held {
     writes: bool,
 }
 
+impl Held {
+    /// Whether nobody else uses the inode and nothing of it is still to be journalled.
+    pub fn is_alone(&self) -> bool {
+        self.refs.load(Ordering::Acquire) == 1 && !self.unjournalled.load(Ordering::Acquire)
+    }
+}
+
 impl Deref for Held {
     type Target = File;
     fn deref(&self) -> &File {
@@ -219,6 +226,10 @@ impl Files {
 
     pub fn handle(&self, fh: Fh) -> Result<Arc<Handle>> {
         self.inner.lock().handles.get(&fh).cloned().ok_or(Error::BadHandle)
+    }
+
+    pub fn handles(&self) -> Vec<Fh> {
+        self.inner.lock().handles.keys().copied().collect()
     }
 
     pub fn remove_handle(&self, fh: Fh) -> Option<Arc<Handle>> {

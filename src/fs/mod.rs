@@ -14,8 +14,12 @@
 mod change;
 mod clock;
 mod config;
+mod damage;
+mod discard;
 mod drain;
 mod error;
+mod export;
+mod failed;
 mod fetch;
 mod files;
 mod health;
@@ -29,6 +33,7 @@ mod read;
 mod rename;
 mod status;
 mod sync;
+mod torn;
 mod tree;
 mod write;
 
@@ -44,9 +49,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
+pub use discard::Discarded;
 pub use error::{Error, Result};
+pub use export::{Export, Part};
+pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
-pub use status::{ItemState, QueueItem, SessionState, Status, Totals};
+pub use status::{Brake, ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;
@@ -69,6 +77,8 @@ pub struct Fs {
     sync: sync::Syncer,
     health: health::Health,
     quota: quota::Quota,
+    /// What a loss of power took, for the status.
+    lost: parking_lot::Mutex<Vec<String>>,
     invalidate: invalidate::Invalidator,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -95,6 +105,7 @@ impl Fs {
             sync: sync::Syncer::default(),
             health: health::Health::default(),
             quota: quota::Quota::default(),
+            lost: parking_lot::Mutex::default(),
             invalidate: invalidate::Invalidator::default(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -109,6 +120,7 @@ impl Fs {
         fs.spawn(pull::run(fs.clone()));
         fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
+        fs.spawn(health::heal(fs.clone()));
         fs.spawn(clock::run(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
@@ -207,14 +219,7 @@ impl Fs {
             }
             Ok(())
         })?;
-        for (content, verdict) in self.db().read(|c| self.blocks().check_after_boot(c))? {
-            tracing::warn!(
-                content = content.0,
-                ?verdict,
-                "staged content that was not synced before the machine stopped"
-            );
-        }
-        Ok(())
+        self.recover_torn()
     }
 }
 

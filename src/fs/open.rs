@@ -11,6 +11,14 @@ use crate::store::nodes::{self, Node};
 use crate::store::{Content, ContentId, Tx};
 use crate::types::{Fh, Ino, Kind, Timestamp};
 
+/// How a journalling went.
+pub(super) enum Journalled {
+    /// All of it is committed.
+    Done,
+    /// Nothing is: this content replaces something durable, and is to be brought to the disk first.
+    Unsynced(Arc<Content>),
+}
+
 impl Fs {
     /// Opens a file. Never asks the network: bytes are fetched when they are read.
     pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
@@ -67,9 +75,18 @@ impl Fs {
         })
     }
 
-    /// Each `close(2)`: the bytes, the name and the times survive the death of this process.
+    /// Each `close(2)`: the bytes, the name and the times survive the death of this process; and what they replace
+    /// survives a loss of power if they do not.
     pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
-        Answer::Now(self.files.handle(fh).and_then(|h| self.journal(&h.file)))
+        let handle = match self.files.handle(fh) {
+            Ok(h) => h,
+            Err(e) => return Answer::Now(Err(e)),
+        };
+        match self.try_journal(&handle.file) {
+            Ok(Journalled::Done) => Answer::Now(Ok(())),
+            Ok(Journalled::Unsynced(_)) => self.blocking(move |fs| fs.journal(&handle.file)),
+            Err(e) => Answer::Now(Err(e)),
+        }
     }
 
     /// They survive a loss of power.
@@ -105,12 +122,28 @@ impl Fs {
         }
     }
 
+    /// The kernel is gone, and with it all handles, also those it did not come to release.
+    pub fn release_all(self: &Arc<Self>) {
+        self.files.handles().into_iter().for_each(|fh| self.release(fh));
+    }
+
     /// Commits what an open file's state says and the row does not. Nothing to say commits nothing.
     pub(super) fn journal(self: &Arc<Self>, file: &Held) -> Result<()> {
+        loop {
+            // Who writes all the time makes it take longer; each round takes on all there is at its beginning.
+            match self.try_journal(file)? {
+                Journalled::Done => return Ok(()),
+                Journalled::Unsynced(content) => content.sync()?,
+            }
+        }
+    }
+
+    /// The same, unless the content has to be on the disk first.
+    pub(super) fn try_journal(self: &Arc<Self>, file: &Held) -> Result<Journalled> {
         let mut guard = file.state.lock();
-        let Some(state) = guard.as_mut() else { return Ok(()) };
+        let Some(state) = guard.as_mut() else { return Ok(Journalled::Done) };
         if !state.changed && !state.touched {
-            return Ok(());
+            return Ok(Journalled::Done);
         }
         let staged = match &state.source {
             Source::Staged(c) if c.is_staged() && c.size() > 0 => Some(c.clone()),
@@ -122,20 +155,27 @@ impl Fs {
         let now = now_ms();
         let dropped = self.db().write(|tx| {
             // A file without a name is nobody's once it is closed.
-            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(None) };
+            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(Ok(None)) };
             let before = node.content;
             if state.changed {
                 if let Some(c) = &staged {
+                    if !c.is_synced() && self.shows_durable(tx, &node)? {
+                        return Ok(Err(c.clone()));
+                    }
                     c.commit(tx)?;
                 }
                 journal_content(&mut node, staged.as_deref(), state);
                 node.due = if state.size == 0 { self.config.due_empty(now) } else { self.config.due(now) };
-                (node.tries, node.blocked, node.error) = (0, false, None);
+                (node.tries, node.blocked, node.error) = (0, None, None);
             }
             (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);
             nodes::save(tx, &node)?;
-            Ok(before.filter(|b| Some(*b) != node.content))
+            Ok(Ok(before.filter(|b| Some(*b) != node.content)))
         })?;
+        let dropped = match dropped {
+            Ok(dropped) => dropped,
+            Err(unsynced) => return Ok(Journalled::Unsynced(unsynced)),
+        };
         (state.changed, state.touched) = (false, false);
         file.unjournalled.store(false, Ordering::Release);
         drop(guard);
@@ -146,8 +186,9 @@ impl Fs {
         if let Some(id) = dropped {
             self.sync.retire(id);
         }
+        self.sync.note_names();
         self.push.wake();
-        Ok(())
+        Ok(Journalled::Done)
     }
 
     /// Drops a node that nothing shows, the server does not know and nobody has open.

@@ -2,17 +2,19 @@
 //! uploaded.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Error, Fs, Result, StatFs};
 use crate::remote::{Limits, Usage};
-use crate::store::nodes;
+use crate::store::nodes::{self, News};
 
 /// What is shown while nothing is known: large enough that nobody is stopped by it.
 const UNKNOWN_TOTAL: u64 = 1 << 40;
+/// What was refused is tried again after this long even if nothing was seen to change.
+const TRY_ANYHOW: Duration = Duration::from_secs(3600);
 
 #[derive(Default)]
 pub(super) struct Quota {
@@ -63,26 +65,42 @@ impl Quota {
     }
 }
 
+impl Known {
+    /// Takes in what the service said. What of it is news, to those that were refused something.
+    fn learn(&mut self, usage: Option<Usage>, limits: Option<Limits>) -> Option<News> {
+        let (before, plan_before) = (self.usage, self.limits);
+        if let Some(u) = usage {
+            *self = Known { usage: Some(u), since: 0, ..*self };
+        }
+        self.limits = limits.or(self.limits);
+        if self.limits != plan_before {
+            return Some(News::Plan);
+        }
+        (self.usage != before).then_some(News::Usage)
+    }
+}
+
 /// Asks for usage and limits at the start, every ten minutes, and sooner while they are unknown.
 pub(super) async fn run(fs: Arc<Fs>) {
+    let (mut tried, mut announced) = (Instant::now(), false);
     loop {
         let usage = fs.health.note(fs.remote.usage().await);
         let limits = fs.health.note(fs.remote.limits().await);
         let complete = usage.is_ok() && limits.is_ok();
-        {
-            let mut k = fs.quota.known.lock();
-            if let Ok(u) = usage {
-                *k = Known { usage: Some(u), since: 0, ..*k };
-            }
-            k.limits = limits.ok().or(k.limits);
+        let mut news = fs.quota.known.lock().learn(usage.ok(), limits.ok());
+        if complete && (announced || tried.elapsed() >= TRY_ANYHOW) {
+            news = Some(News::Plan);
+            (tried, announced) = (Instant::now(), false);
         }
         // Space may have been freed, the plan changed: what was refused for want of it may go now.
-        if complete && let Err(e) = fs.retry_blocked() {
+        if let Some(news) = news
+            && let Err(e) = fs.retry_after(news)
+        {
             tracing::warn!(error = %e, "what was blocked could not be tried again");
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(if complete { 600 } else { 20 })) => {}
-            () = fs.quota.again.notified() => {}
+            () = fs.quota.again.notified() => announced = true,
         }
     }
 }
@@ -98,5 +116,24 @@ impl Fs {
             }
             None => StatFs { total: UNKNOWN_TOTAL, free: UNKNOWN_TOTAL, files },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_changed_is_news() {
+        let usage = |used| Some(Usage { used, total: 100 });
+        let limits = |max_file| Some(Limits { max_file });
+        let mut known = Known::default();
+        assert_eq!(known.learn(None, None), None);
+        assert_eq!(known.learn(usage(5), limits(None)), Some(News::Plan), "a start may follow anything");
+        known.since = 7;
+        assert_eq!(known.learn(usage(5), limits(None)), None, "our own uploads are not news");
+        assert_eq!(known.learn(usage(4), None), Some(News::Usage));
+        assert_eq!(known.learn(None, limits(Some(9))), Some(News::Plan));
+        assert_eq!(known.learn(None, None), None);
     }
 }

@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 use super::files::{Handle, Source};
 use super::open::loaded;
 use super::{Answer, Error, Fs, Result};
-use crate::store::{Content, Piece};
+use crate::store::{self, Beneath, Content, Piece};
 use crate::types::{Fh, Version};
 
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
-const CHAIN_MAX: usize = 64;
+pub(super) const CHAIN_MAX: usize = 64;
 
 /// Reading ahead begins with this much, doubles with each step, and ends here.
 const WINDOW_MIN: u64 = 1 << 20;
@@ -47,15 +47,21 @@ impl Fs {
         };
         if let Source::Version(version, None) = source {
             let fs = self.clone();
-            return Answer::later(async move { fs.fetch_past_cache(&version, size, range).await });
+            return Answer::later(async move {
+                fs.health.while_online(fs.fetch_past_cache(&version, size, range)).await
+            });
         }
         self.read_ahead(&handle, &source, &range);
-        match self.segments(&source, range.clone()) {
+        let ino = handle.file.ino;
+        match self.note_damage(ino, self.segments(&source, range.clone())) {
             Err(e) => Answer::Now(Err(e)),
             Ok(s) if s.iter().all(|s| !matches!(s, Segment::Missing(_))) => Answer::Now(Ok(join(s))),
             Ok(_) => {
                 let fs = self.clone();
-                Answer::later(async move { fs.read_fetching(&source, range).await })
+                Answer::later(async move {
+                    let read = fs.health.while_online(fs.read_fetching(&source, range)).await;
+                    fs.note_damage(ino, read)
+                })
             }
         }
     }
@@ -148,33 +154,47 @@ impl Fs {
             self.check_sound(&version)?;
         }
         for piece in content.read(within.clone())? {
-            match (piece, content.version()) {
-                (Piece::Data(_, bytes), _) => out.push(Segment::Data(bytes)),
-                (Piece::Gap(gap), Some(version)) if !content.is_staged() => {
-                    out.push(Segment::Missing(Miss { content: content.clone(), version, range: gap }));
-                }
-                (Piece::Gap(gap), _) => self.collect_base(content, gap, depth, out)?,
+            match piece {
+                Piece::Data(_, bytes) => out.push(Segment::Data(bytes)),
+                Piece::Gap(gap) => self.collect_beneath(content, gap, depth, out)?,
             }
         }
         zeros(range.end.saturating_sub(within.end.max(range.start)), out);
         Ok(())
     }
 
-    /// A staged content's gap: the base's bytes as far as they count, then zeros.
-    fn collect_base(
+    /// A content's gap: to be fetched; or, of a staged one, the base's bytes as far as they count, then zeros.
+    fn collect_beneath(
         &self,
-        content: &Content,
+        content: &Arc<Content>,
         gap: Range<u64>,
         depth: usize,
         out: &mut Vec<Segment>,
     ) -> Result<()> {
-        let Some((base, limit)) = content.base() else {
-            zeros(gap.end - gap.start, out);
-            return Ok(());
+        let missing =
+            |version| Segment::Missing(Miss { content: content.clone(), version, range: gap.clone() });
+        let (base, limit) = match content.beneath() {
+            Beneath::Version(version) => {
+                out.push(missing(version));
+                return Ok(());
+            }
+            Beneath::Base(base, limit) => (base, limit),
+            Beneath::Nothing => {
+                zeros(gap.end - gap.start, out);
+                return Ok(());
+            }
         };
         let from_base = gap.start..gap.end.min(limit);
         if from_base.start < from_base.end {
-            self.collect(&self.blocks().open(base)?, from_base.clone(), depth + 1, out)?;
+            let base = match (self.blocks().open(base), content.beneath()) {
+                // Uploaded meanwhile, and the base has gone.
+                (Err(store::Error::Gone(_)), Beneath::Version(version)) => {
+                    out.push(missing(version));
+                    return Ok(());
+                }
+                (base, _) => base?,
+            };
+            self.collect(&base, from_base.clone(), depth + 1, out)?;
         }
         zeros(gap.end - gap.end.min(limit.max(gap.start)), out);
         Ok(())

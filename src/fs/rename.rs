@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{After, bury, is_moved};
+use super::open::Journalled;
 use super::{Answer, Error, Fs, Result, now_ms, pull};
 use crate::store::nodes::{self, Anchor, Node};
-use crate::store::{self, Tx};
+use crate::store::{self, Conn, ContentId, Tx};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// A source that is uploaded already is uploaded again under the target's uuid up to this size; a larger one is
@@ -33,7 +34,21 @@ enum Try {
     Done(After),
     /// A request for one of the nodes is under way: their identities cannot change hands now.
     Unsettled(Vec<Ino>),
+    /// The source's content replaces something durable, and is to be brought to the disk first.
+    Unready(ContentId),
 }
+
+/// What is not insisted on any more, after trying.
+#[derive(Clone, Copy, Default)]
+struct Force {
+    /// Do without a handover of identities.
+    identity: bool,
+    /// Rename what is journalled of the source, though more is being written.
+    journal: bool,
+}
+
+/// Tries of a rename, at most.
+const TRIES: usize = 6;
 
 impl Fs {
     /// Moves and renames; over an existing entry unless `noreplace`.
@@ -60,46 +75,55 @@ impl Fs {
         listed.extend(target.filter(|t| t.kind == Kind::Folder).map(|t| t.ino));
         let m = Move { from: (parent, name), to: (to, to_name), noreplace };
         let first = m.clone();
-        match self.with_listed(&listed, move |fs| fs.try_rename(&first, false)) {
+        match self.with_listed(&listed, move |fs| fs.try_rename(&first, Force::default())) {
             Answer::Now(Ok(Try::Done(after))) => {
                 self.renamed(&m, after);
                 Answer::Now(Ok(()))
             }
             Answer::Now(Err(e)) => Answer::Now(Err(e)),
-            Answer::Now(Ok(Try::Unsettled(inos))) => {
+            Answer::Now(Ok(first)) => {
                 let fs = self.clone();
-                Answer::later(async move { fs.rename_settled(m, inos).await })
+                Answer::later(async move { fs.rename_on(m, first).await })
             }
             Answer::Later(first) => {
                 let fs = self.clone();
                 Answer::later(async move {
-                    match first.await? {
-                        Try::Done(after) => {
-                            fs.renamed(&m, after);
-                            Ok(())
-                        }
-                        Try::Unsettled(inos) => fs.rename_settled(m, inos).await,
-                    }
+                    let first = first.await?;
+                    fs.rename_on(m, first).await
                 })
             }
         }
     }
 
-    /// Waits a little for requests under way, then renames in any case: without a handover of identities if
-    /// need be.
-    async fn rename_settled(self: &Arc<Self>, m: Move, inos: Vec<Ino>) -> Result<()> {
+    /// Goes on after a first try. Waits a little for requests under way, then renames in any case: without a
+    /// handover of identities if need be.
+    async fn rename_on(self: &Arc<Self>, m: Move, first: Try) -> Result<()> {
         let until = tokio::time::Instant::now() + SETTLE;
-        for ino in inos {
-            let _ = tokio::time::timeout_at(until, self.push.settled(ino)).await;
-        }
-        for force in [false, true] {
-            let (fs, m) = (self.clone(), m.clone());
-            if let Try::Done(after) = fs.try_rename(&m, force)? {
-                self.renamed(&m, after);
-                return Ok(());
+        let (mut next, mut force, mut waited) = (first, Force::default(), false);
+        for tries in 1..=TRIES {
+            match next {
+                Try::Done(after) => {
+                    self.renamed(&m, after);
+                    return Ok(());
+                }
+                Try::Unsettled(inos) => {
+                    for ino in inos {
+                        let _ = tokio::time::timeout_at(until, self.push.settled(ino)).await;
+                    }
+                    force.identity = std::mem::replace(&mut waited, true);
+                }
+                Try::Unready(id) => self.blocking(move |fs| fs.make_durable(id)).get().await?,
             }
+            force.journal = tries >= TRIES / 2;
+            next = self.try_rename(&m, force)?;
         }
-        Err(Error::Busy)
+        match next {
+            Try::Done(after) => {
+                self.renamed(&m, after);
+                Ok(())
+            }
+            _ => Err(Error::Busy),
+        }
     }
 
     /// After a rename: what is left to do.
@@ -112,10 +136,29 @@ impl Fs {
         }
     }
 
-    /// `force`: do without a handover of identities.
-    fn try_rename(self: &Arc<Self>, m: &Move, force: bool) -> Result<Try> {
+    /// What is written to the source through open handles replaces the target, too. If that has to be brought to the
+    /// disk first, says so.
+    fn journal_source(self: &Arc<Self>, m: &Move) -> Result<Option<ContentId>> {
+        let both = |c: &Conn| Ok((nodes::child(c, m.from.0, &m.from.1)?, nodes::child(c, m.to.0, &m.to.1)?));
+        let (Some(source), Some(target)) = self.db().read(both)? else { return Ok(None) };
+        if source.kind != Kind::File || target.kind != Kind::File || m.noreplace {
+            return Ok(None);
+        }
+        let Some(file) = self.files.acquire_known(source.ino) else { return Ok(None) };
+        match self.try_journal(&file)? {
+            Journalled::Done => Ok(None),
+            Journalled::Unsynced(content) => Ok(Some(content.id())),
+        }
+    }
+
+    fn try_rename(self: &Arc<Self>, m: &Move, force: Force) -> Result<Try> {
         if m.from == m.to {
             return if m.noreplace { Err(Error::Exists) } else { Ok(Try::Done(After::default())) };
+        }
+        if !force.journal
+            && let Some(id) = self.journal_source(m)?
+        {
+            return Ok(Try::Unready(id));
         }
         let due = self.config.due(now_ms());
         self.db().write(|tx| {
@@ -129,7 +172,13 @@ impl Fs {
             let mut after = After::default();
             let mut source = source;
             if let Some(target) = target {
-                if target.kind == Kind::File && !force {
+                if target.kind == Kind::File && !self.sync.is_young(target.ino) {
+                    if let Some(id) = self.unready(tx, &source, &target, force)? {
+                        return Ok(Ok(Try::Unready(id)));
+                    }
+                    self.sync.grown(source.ino);
+                }
+                if target.kind == Kind::File && !force.identity {
                     let busy = unsettled(tx, &[&source, &target])?;
                     if !busy.is_empty() {
                         return Ok(Ok(Try::Unsettled(busy)));
@@ -145,13 +194,27 @@ impl Fs {
             source.alias = source.alias && m.from.1 == m.to.1;
             source.ctime = Timestamp::now();
             source.moved = is_moved(tx, &source)?;
-            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, false, None);
+            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, None, None);
             nodes::save(tx, &source)?;
             let now = Timestamp::now();
             nodes::touch(tx, m.from.0, now)?;
             nodes::touch(tx, m.to.0, now)?;
             Ok(Ok(Try::Done(after)))
         })?
+    }
+
+    /// The source's content, if a loss of power could take it and the target with it.
+    fn unready(
+        &self,
+        tx: &Tx,
+        source: &Node,
+        target: &Node,
+        force: Force,
+    ) -> store::Result<Option<ContentId>> {
+        let Some(id) = source.content else { return Ok(None) };
+        // The version that the server has under the target's identity comes back, unless that is left behind.
+        let lost = self.shows_durable(tx, target)? || force.identity;
+        Ok(if lost && !self.blocks().is_durable(tx, id)? { Some(id) } else { None })
     }
 
     fn refusal(
@@ -217,6 +280,7 @@ impl Fs {
         nodes::save(tx, &heir)?;
         heir.emptied = heir.size == 0 && row.as_ref().is_some_and(|r| r.content.is_some());
         heir.remote = row;
+        nodes::swap_echoes(tx, heir.ino, target.ino)?;
         // The source's own row is trashed once its bytes are safe under the other one.
         let rest = Node { remote: own, ..target };
         let ino = rest.ino;

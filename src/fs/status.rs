@@ -19,8 +19,14 @@ pub struct QueueItem {
     pub sent: u64,
     /// Failed tries so far.
     pub tries: u32,
-    /// The last failure, and what would help.
+    /// The last failure.
     pub error: Option<String>,
+    /// Why it is blocked, in one word (see [`FailedItem::reason`](super::FailedItem::reason)).
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What would help, if it is blocked.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// Where a queued item stands.
@@ -70,6 +76,19 @@ pub struct Totals {
     pub bytes: u64,
 }
 
+/// A mass of deletes that is held back until a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brake {
+    /// Seconds since 1970 of the moment it was noticed.
+    pub since: i64,
+    /// Deletes within the window by then.
+    pub removed: u64,
+    /// Of so many files and folders.
+    pub of: u64,
+    /// Deletes that wait now.
+    pub held: u64,
+}
+
 /// A mount at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -80,6 +99,12 @@ pub struct Status {
     /// What a person should know about the session before it ends.
     #[serde(default)]
     pub warning: Option<String>,
+    /// Set while deletes are held back; those count as blocked.
+    #[serde(default)]
+    pub brake: Option<Brake>,
+    /// What a loss of power took before this start, in words.
+    #[serde(default)]
+    pub lost: Vec<String>,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.

@@ -1,17 +1,21 @@
 //! The syncer: journals what a close did not (memory maps, long writers), makes journalled content durable
 //! within five seconds, lets go of staged content that nothing needs, and keeps the cache within its bound.
+//!
+//! What a loss of power leaves of the database is all commits up to some point, the last durable one at least. So
+//! whatever a commit takes from view must be there in another way if the blocks of what it names are lost: content
+//! that replaces something durable is on the disk before the commit ([`Fs::shows_durable`]); what replaces a
+//! version that the server has, or nothing, need not be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::read::CHAIN_MAX;
 use super::{Fs, Result};
-use crate::store::{Content, ContentId};
-
-/// An acknowledged close survives a loss of power after this long.
-const EVERY: Duration = Duration::from_secs(4);
+use crate::store::nodes::Node;
+use crate::store::{self, Conn, Content, ContentId};
+use crate::types::Ino;
 
 #[derive(Default)]
 pub(super) struct Syncer {
@@ -24,6 +28,8 @@ pub(super) struct Syncer {
     /// One sync at a time: a second caller's data may be the first one's.
     one: Mutex<()>,
     names: std::sync::atomic::AtomicBool,
+    /// Files made since the last sync began: nothing of them was ever durable.
+    young: Mutex<HashSet<Ino>>,
 }
 
 impl Syncer {
@@ -42,6 +48,21 @@ impl Syncer {
         self.names.store(true, std::sync::atomic::Ordering::Release);
     }
 
+    /// A file is being made.
+    pub fn note_young(&self, ino: Ino) {
+        self.young.lock().insert(ino);
+    }
+
+    /// Whether nothing of a file was ever durable.
+    pub fn is_young(&self, ino: Ino) -> bool {
+        self.young.lock().contains(&ino)
+    }
+
+    /// A file takes the place of something durable.
+    pub fn grown(&self, ino: Ino) {
+        self.young.lock().remove(&ino);
+    }
+
     fn is_idle(&self) -> bool {
         let names = self.names.load(std::sync::atomic::Ordering::Acquire);
         !names && self.unsynced.lock().is_empty() && self.retired.lock().is_empty()
@@ -55,6 +76,7 @@ impl Fs {
         let contents: Vec<_> = self.sync.unsynced.lock().drain().map(|(_, c)| c).collect();
         let retired = std::mem::take(&mut *self.sync.retired.lock());
         self.sync.names.store(false, std::sync::atomic::Ordering::Release);
+        self.sync.young.lock().clear();
         let synced = self.sync_contents(&contents, &retired);
         if synced.is_err() {
             contents.into_iter().for_each(|c| self.sync.note(c));
@@ -65,9 +87,7 @@ impl Fs {
     }
 
     fn sync_contents(&self, contents: &[Arc<Content>], retired: &[ContentId]) -> Result<()> {
-        for c in contents {
-            c.sync()?;
-        }
+        self.blocks().sync(contents).into_iter().collect::<store::Result<()>>()?;
         let behind = self.db().write_durable(|tx| {
             let mut behind = Vec::new();
             for c in contents {
@@ -93,6 +113,61 @@ impl Fs {
         held.map(|_| ()).map_err(Into::into)
     }
 
+    /// Whether a loss of power after the next commit could take something durable: what the node shows now is on the
+    /// local disk alone. What the server has comes back from there.
+    pub(super) fn shows_durable(&self, conn: &Conn, node: &Node) -> store::Result<bool> {
+        if self.sync.is_young(node.ino) {
+            return Ok(false);
+        }
+        match (node.content, &node.remote) {
+            (Some(id), _) => self.blocks().is_durable(conn, id),
+            (None, Some(row)) if !node.emptied && row.content.is_some() => {
+                // A time that was set here, the server does not know.
+                Ok(node.mtime.to_millis_precision() != row.modified.to_millis_precision())
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Brings a content to the disk, so that it may replace what is durable.
+    pub(super) fn make_durable(&self, id: ContentId) -> Result<()> {
+        let content = match self.blocks().open(id) {
+            Err(store::Error::Gone(_)) => return Ok(()),
+            other => other?,
+        };
+        content.sync()?;
+        if content.is_staged() {
+            self.db().write(|tx| content.mark_durable(tx))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the fetched blocks of what a content lies on to the disk.
+    pub(super) fn sync_below(&self, content: &Content) -> Result<()> {
+        let mut below = content.base();
+        for _ in 0..CHAIN_MAX {
+            let Some((id, limit)) = below.take() else { break };
+            if limit > 0 {
+                let base = self.blocks().open(id)?;
+                base.sync_fetched()?;
+                below = base.base();
+            }
+        }
+        Ok(())
+    }
+
+    /// What an earlier process journalled and did not bring to the disk is noted to be.
+    fn note_unsynced(&self) -> Result<()> {
+        for id in self.db().read(|c| self.blocks().unsynced(c))? {
+            match self.blocks().open(id) {
+                Ok(content) => self.sync.note(content),
+                Err(store::Error::Gone(_)) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Journals every open file that has something to journal.
     pub(super) fn journal_all(self: &Arc<Self>) -> Result<()> {
         let mut outcome = Ok(());
@@ -105,7 +180,9 @@ impl Fs {
         outcome
     }
 
-    fn tick(self: &Arc<Self>) {
+    /// One round of the syncer, which the background task makes every [`Config::sync_every`](super::Config::sync_every):
+    /// what was acknowledged before it survives a loss of power afterwards.
+    pub fn tick(self: &Arc<Self>) {
         let _ = self.journal_all();
         if !self.sync.is_idle()
             && let Err(e) = self.sync_all()
@@ -121,6 +198,12 @@ impl Fs {
 }
 
 pub(super) async fn run(fs: Arc<Fs>) {
+    let noting = fs.clone();
+    match tokio::task::spawn_blocking(move || noting.note_unsynced()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
+        Err(e) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
+    }
     let sweeping = fs.clone();
     match tokio::task::spawn_blocking(move || sweeping.blocks().sweep()).await {
         Ok(Ok(swept)) if !swept.quarantined.is_empty() => {
@@ -131,7 +214,7 @@ pub(super) async fn run(fs: Arc<Fs>) {
         Err(e) => tracing::error!(error = %e, "sweeping the cache directory failed"),
     }
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(fs.config.sync_every).await;
         let fs = fs.clone();
         if let Err(e) = tokio::task::spawn_blocking(move || fs.tick()).await {
             tracing::error!(error = %e, "the syncer failed");

@@ -42,7 +42,7 @@ impl Fs {
         let fs = self.clone();
         Answer::later(async move {
             for ino in unlisted {
-                fs.ensure_listed(ino).await?;
+                fs.health.while_online(fs.ensure_listed(ino)).await?;
             }
             op(&fs)
         })

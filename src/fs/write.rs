@@ -31,7 +31,7 @@ impl Fs {
             self.quota.check(end, self.blocks().usage().staged)?;
         }
         let content = self.writable(state)?;
-        content.write(offset, data)?;
+        self.note_damage(handle.file.ino, content.write(offset, data).map_err(Error::from))?;
         state.size = state.size.max(end);
         state.mark_changed(&handle.file);
         Ok(written)
@@ -136,6 +136,7 @@ impl Fs {
             (node.mtime, node.ctime) = (mtime, Timestamp::now());
             nodes::save(tx, &node)
         })?;
+        self.sync.note_names();
         Ok(())
     }
 }

@@ -113,6 +113,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn destroy(&mut self) {
+        // An unmount may overtake the releases of files that were closed just before it.
+        self.fs.release_all();
         self.ended.send_replace(true);
     }
 

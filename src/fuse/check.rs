@@ -28,6 +28,9 @@ pub(super) fn check(point: &Path, options: &MountOptions) -> Result<PathBuf, Mou
 }
 
 fn check_point(point: &Path) -> Result<PathBuf, MountError> {
+    if is_stale(point) {
+        return Err(MountError::Stale(point.to_owned()));
+    }
     let meta = std::fs::metadata(point).map_err(|e| match e.raw_os_error() {
         Some(libc::ENOTCONN) => MountError::Stale(point.to_owned()),
         Some(libc::ENOENT) => MountError::Missing(point.to_owned()),
@@ -114,7 +117,9 @@ pub(super) fn detach_by_helper(point: &Path, lazy: bool) -> io::Result<()> {
 /// connected".
 #[must_use]
 pub fn is_stale(point: &Path) -> bool {
-    std::fs::metadata(point).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN))
+    // Not by its attributes: those the kernel remembers for a while.
+    let dead = |e: rustix::io::Errno| matches!(e.raw_os_error(), libc::ENOTCONN | libc::ECONNABORTED);
+    rustix::fs::statvfs(point).is_err_and(dead)
 }
 
 /// Whether a mount of this program is here, by the kernel's table: asks no filesystem, so that one which hangs

@@ -28,14 +28,16 @@ pub(super) fn errno(error: &Error) -> Errno {
         Error::Offline => Errno::ENETUNREACH,
         Error::TimedOut => Errno::ETIMEDOUT,
         Error::LoggedOut | Error::Denied => Errno::EACCES,
-        Error::Io(_) => Errno::EIO,
+        Error::Io(_) | Error::Lost(_) | Error::Damaged { .. } => Errno::EIO,
     }
 }
 
 /// Writes a failed request down: what programs meet all day quietly, damage loudly.
 pub(super) fn log(error: &Error, op: &'static str, ino: u64) {
     match error {
-        Error::Io(_) => tracing::warn!(op, ino, error = %chain(error), "request failed"),
+        Error::Io(_) | Error::Lost(_) | Error::Damaged { .. } => {
+            tracing::warn!(op, ino, error = %chain(error), "request failed")
+        }
         Error::Offline | Error::TimedOut | Error::LoggedOut | Error::Denied | Error::NoSpace(_) => {
             tracing::info!(op, ino, error = %chain(error), "request failed");
         }
@@ -81,6 +83,7 @@ mod tests {
             (Error::LoggedOut, libc::EACCES),
             (Error::Denied, libc::EACCES),
             (Error::Io("x".to_owned()), libc::EIO),
+            (Error::Lost("x".to_owned()), libc::EIO),
         ];
         for (error, code) in table {
             assert_eq!(errno(&error).code(), code, "{error:?}");

@@ -6,13 +6,13 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The account's space is used up.
-    #[error("the account's storage is full; free space or upgrade the plan")]
+    #[error("the account's storage is full")]
     Quota,
     /// Larger than the plan's largest file.
     #[error("the file is larger than the plan allows")]
     TooLarge,
     /// The plan has no (or no more) empty files.
-    #[error("the plan allows no (more) empty files; the file stays local until it has content")]
+    #[error("the plan allows no (more) empty files")]
     EmptyFile,
     /// The name breaks a rule of the service.
     #[error("the service refuses this name")]

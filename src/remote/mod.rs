@@ -107,19 +107,59 @@ pub struct NewFile {
     pub created: Timestamp,
 }
 
-/// New content for a row.
+/// New content for a row. The service deletes the old object after a replace, and does so even if it is the new one:
+/// there is no value of this type that would ask for that.
 #[derive(Clone, Debug)]
 pub struct Replacement {
-    /// What the row holds now, as last read. **`content` must differ**: the service deletes the old
-    /// object after a replace, and does so even if it is the new one. Implementations refuse that
-    /// with [`Error::Protocol`] before anything is sent.
-    pub base: Option<Version>,
-    /// The uploaded content; `None` exactly if `size` is 0.
-    pub content: Option<Version>,
+    base: Option<Version>,
+    content: Option<Version>,
+    size: u64,
+    modified: Timestamp,
+}
+
+impl Replacement {
+    /// `content` instead of `base`, which is what the row was last read to hold.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if both are one object, or if there is content and no size or the other way round.
+    pub fn new(
+        base: Option<Version>,
+        content: Option<Version>,
+        size: u64,
+        modified: Timestamp,
+    ) -> Result<Self> {
+        if content.is_some() && content.as_ref().map(|v| &v.object) == base.as_ref().map(|v| &v.object) {
+            return Err(Error::Protocol("a replace by the content the file has would destroy it".to_owned()));
+        }
+        if content.is_some() != (size > 0) {
+            return Err(Error::Protocol("a file has content exactly if it has bytes".to_owned()));
+        }
+        Ok(Replacement { base, content, size, modified })
+    }
+
+    /// What the row holds now, as last read.
+    #[must_use]
+    pub fn base(&self) -> Option<&Version> {
+        self.base.as_ref()
+    }
+
+    /// The uploaded content; `None` exactly if the size is 0.
+    #[must_use]
+    pub fn content(&self) -> Option<&Version> {
+        self.content.as_ref()
+    }
+
     /// Its bytes.
-    pub size: u64,
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Modification time to store.
-    pub modified: Timestamp,
+    #[must_use]
+    pub fn modified(&self) -> Timestamp {
+        self.modified
+    }
 }
 
 /// Bytes to upload. Read more than once, out of order and concurrently, and **the same every time**:
@@ -203,8 +243,13 @@ pub trait Remote: Send + Sync {
     /// One row, whatever its status. Deleted folders, unknown and foreign rows are [`Error::NotFound`].
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row>;
 
-    /// The living rows of either kind that show as `display` in a folder, however their names are split.
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>>;
+    /// The living rows of either kind that show as one of `displays` in a folder, however their names are split.
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>>;
+
+    /// The same for one name.
+    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+        self.find_all(folder, &[display.to_owned()]).await
+    }
 
     /// The bytes `range` of a version of `size` bytes, decrypted. A range that spans the whole version is
     /// verified against the content hash (and HMAC where there is one): the stream then ends with

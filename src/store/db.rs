@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ struct Inner {
     late: Mutex<Vec<Late>>,
     /// Waiting for the next durable commit: their transaction has been committed.
     when_durable: Mutex<Vec<Late>>,
+    /// A damaged page was met.
+    damaged: AtomicBool,
 }
 
 impl Db {
@@ -57,6 +60,7 @@ impl Db {
             on_end: Mutex::default(),
             late: Mutex::default(),
             when_durable: Mutex::default(),
+            damaged: AtomicBool::new(false),
         })))
     }
 
@@ -75,7 +79,20 @@ impl Db {
         if readers.len() < READERS {
             readers.push(conn);
         }
+        drop(readers);
+        self.note_damage(&out);
         out
+    }
+
+    fn note_damage<T>(&self, outcome: &Result<T>) {
+        if outcome.as_ref().is_err_and(Error::is_corrupt) && !self.0.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!("the local database is damaged; the next start looks at all of it");
+        }
+    }
+
+    /// Whether a damaged page was met.
+    pub(super) fn met_damage(&self) -> bool {
+        self.0.damaged.load(Ordering::Acquire)
     }
 
     /// One transaction. Once it returns it survives the death of the process. An error undoes everything.
@@ -121,6 +138,7 @@ impl Db {
             out
         };
         self.run_late();
+        self.note_damage(&out);
         out
     }
 

@@ -148,8 +148,18 @@ pub(super) fn quarantine(dir: &Path) -> Result<PathBuf> {
             _ => (),
         }
     }
+    // The new names before the old ones go.
+    File::open(&to)?.sync_all()?;
     File::open(dir)?.sync_all()?;
     Ok(to)
+}
+
+/// The names in the directory, and its own, survive a loss of power.
+pub(super) fn sync(dir: &Path) -> Result<()> {
+    for dir in dir.canonicalize()?.ancestors().take(2) {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Whether sealed bytes are here.

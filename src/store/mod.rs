@@ -17,7 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use blocks::{Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
+pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
 pub use error::{Error, Result};
 
@@ -67,6 +67,11 @@ impl Store {
     /// Opens or creates the cache directory of the account `account` (its uuid). Refuses, and touches
     /// nothing, what is in use, another account's, or too new.
     pub fn open(dir: &Path, account: &str, account_key: &Key) -> Result<Opened> {
+        Self::open_booted(dir, account, account_key, dir::boot_id())
+    }
+
+    /// The same on a machine whose start has this id: for proofs of what a loss of power leaves.
+    pub fn open_booted(dir: &Path, account: &str, account_key: &Key, boot: String) -> Result<Opened> {
         let mut lock = dir::Lock::take(dir)?;
         let mut notices = Vec::new();
         let found = match dir::find_key(dir, account, account_key)? {
@@ -93,11 +98,11 @@ impl Store {
             }
         };
         lock.sign();
-        let boot = dir::boot_id();
         let rebooted = last.as_ref().is_some_and(|(b, _)| *b != boot);
         let clean = last.is_none_or(|(_, clean)| clean);
         let blocks = Blocks::start(&db, dir, &key, boot.clone(), rebooted, clean)?;
         dir::tighten(dir)?;
+        dir::sync(dir)?;
         // Durable: what an earlier process committed is so from here on, and replaced slots may be reused.
         db.write_durable(|tx| {
             tx.execute("UPDATE meta SET boot = ?1, clean = 0", [&boot])?;
@@ -142,11 +147,12 @@ impl Store {
     }
 
     /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
-    /// orderly. The last thing to be done with a store.
+    /// orderly, unless damage was met: the next start is to look at all of the database then. The last thing to be
+    /// done with a store.
     pub fn close(&self) -> Result<()> {
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
-            tx.execute("UPDATE meta SET clean = 1", [])?;
+            tx.execute("UPDATE meta SET clean = ?1", [!self.0.db.met_damage()])?;
             Ok(())
         })?;
         self.0.db.checkpoint()

@@ -91,7 +91,7 @@ fn what_cannot_be_read_is_put_aside_whole() {
         b[at] ^= 1;
         std::fs::write(&p, b).unwrap();
     }
-    let harms: [Harm; 8] = [
+    let harms: [Harm; 9] = [
         ("key file: a bit of the fingerprint", |d| {
             let text = std::fs::read_to_string(d.join("store.key")).unwrap();
             flip_in(d, "store.key", text.find("account").unwrap() + 12);
@@ -104,6 +104,10 @@ fn what_cannot_be_read_is_put_aside_whole() {
         ("key file: gone", |d| std::fs::remove_file(d.join("store.key")).unwrap()),
         ("database: first page", |d| flip_in(d, "state.db", 100)),
         ("database: another page", |d| flip_in(d, "state.db", 3 * 4096 + 100)),
+        ("database: cut off", |d| {
+            let file = std::fs::OpenOptions::new().write(true).open(d.join("state.db")).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2 / 4096 * 4096).unwrap();
+        }),
         ("database: empty", |d| std::fs::write(d.join("state.db"), b"").unwrap()),
         ("database: gone", |d| std::fs::remove_file(d.join("state.db")).unwrap()),
     ];
@@ -270,4 +274,43 @@ fn a_full_disk_is_told_and_loses_nothing() {
     assert_eq!(opened.notices, []);
     assert_eq!(bytes(&opened.store, safe), block);
     assert!(bytes(&opened.store, id) == vec![9; half as usize]);
+}
+
+#[test]
+fn a_log_of_garbage_takes_nothing_from_the_database() {
+    for garbage in [vec![7; 100_000], vec![0; 32], b"no log".to_vec()] {
+        let dir = TempDir::new().unwrap();
+        let store = open(dir.path()).unwrap().store;
+        let id = content(&store, b"kept");
+        store.close().unwrap();
+        drop(store);
+        std::fs::write(dir.path().join("state.db-wal"), garbage).unwrap();
+        std::fs::write(dir.path().join("state.db-shm"), [9; 40_000]).unwrap();
+        let Opened { store, notices } = open(dir.path()).unwrap();
+        assert_eq!((notices, bytes(&store, id)), (vec![], b"kept".to_vec()));
+    }
+}
+
+#[test]
+fn damage_that_is_met_while_running_is_looked_for_by_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).unwrap().store;
+    let rows = "CREATE TABLE t (b BLOB); WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n \
+                LIMIT 100) INSERT INTO t SELECT randomblob(3000) FROM n";
+    store.db().write(|tx| Ok(tx.execute_batch(rows)?)).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let path = dir.path().join("state.db");
+    let mut db = std::fs::read(&path).unwrap();
+    let middle = db.len() - 30 * 4096 + 100;
+    db[middle] ^= 1;
+    std::fs::write(&path, db).unwrap();
+    // The last end was orderly: it starts at once.
+    let Opened { store, notices } = open(dir.path()).unwrap();
+    assert_eq!(notices, []);
+    let all = |c: &Conn| Ok(c.query_row("SELECT sum(length(b)) FROM t", [], |r| r.get::<_, i64>(0))?);
+    assert!(store.db().read(all).unwrap_err().is_corrupt());
+    store.close().unwrap();
+    drop(store);
+    assert!(matches!(open(dir.path()).unwrap().notices[..], [Notice::Quarantined { .. }]));
 }

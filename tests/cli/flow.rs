@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::process::Signal;
 
-use crate::world::{World, eventually, is_mounted, is_running, noise, signal, tool};
+use crate::world::{World, eventually, is_mounted, is_running, noise, signal, tool, unmount_by_hand};
 
 #[test]
 fn a_large_file_survives_the_loss_of_the_cache() {
@@ -81,7 +81,7 @@ fn is_note(entry: &fs::DirEntry) -> bool {
 #[test]
 fn a_signal_keeps_the_queue_for_the_next_mount() {
     let world = World::logged_in();
-    world.mount_with(&["--writeback-delay", "1h"]);
+    world.mount_with(&["--writeback-delay", "1h", "--flush-timeout", "0"]);
     fs::write(world.drive().join("kept.txt"), "kept").unwrap();
     let status = world.status();
     assert_eq!(status["status"]["totals"]["items"], 1, "{status}");
@@ -101,7 +101,7 @@ fn a_signal_keeps_the_queue_for_the_next_mount() {
 fn the_foreground_says_what_is_left_and_ends_with_its_number() {
     let world = World::logged_in();
     let drive = world.drive();
-    let args = ["mount", "--writeback-delay", "1h", drive.to_str().unwrap()];
+    let args = ["mount", "--writeback-delay", "1h", "--flush-timeout", "0", drive.to_str().unwrap()];
     let child = world.command().args(args).spawn().unwrap();
     eventually("the mount stands", || is_mounted(&drive));
     fs::write(drive.join("kept.txt"), "kept").unwrap();
@@ -118,7 +118,7 @@ fn an_unmount_by_another_hand_ends_the_process_in_order() {
     world.mount();
     fs::write(world.drive().join("a.txt"), "a").unwrap();
     let pid = world.mount_pid();
-    tool("fusermount3", &["-u".as_ref(), world.drive().as_ref()]);
+    unmount_by_hand(&world.drive());
     eventually("the process ends", || !is_running(pid));
     world.on_drive("status", &[]).expect(12);
     world.mount();

@@ -1,6 +1,8 @@
 //! The program as people use it: the real binary, real mounts, real tools, and the emulator for the service.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod ends;
+mod figures;
 mod flow;
 mod points;
 mod refused;

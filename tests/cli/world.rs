@@ -1,4 +1,5 @@
 //! An emulator in this process, a home of its own for the program, and mounts that go away whatever happens.
+#![allow(dead_code)] // each test program uses its own share
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -88,6 +89,16 @@ impl World {
     pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
         let _in = self.rt.enter();
         f()
+    }
+
+    pub fn block_on<T>(&self, f: impl Future<Output = T>) -> T {
+        self.rt.block_on(async { tokio::time::timeout(PATIENCE, f).await.expect("takes too long") })
+    }
+
+    /// Data on the server that a client destroyed or put at risk.
+    pub fn harm(&self) -> Vec<String> {
+        self.emulator.as_ref().unwrap().settle();
+        self.emulator.as_ref().unwrap().harm()
     }
 
     pub fn log(&self) -> &RequestLog {
@@ -217,6 +228,13 @@ pub fn is_mounted(at: &Path) -> bool {
     let at = at.to_str().unwrap();
     let table = std::fs::read_to_string("/proc/self/mounts").unwrap();
     table.lines().any(|line| line.split(' ').nth(1) == Some(at))
+}
+
+/// As anybody can. The kernel may still be letting go of files that were closed a moment ago.
+pub fn unmount_by_hand(at: &Path) {
+    eventually("the kernel lets go", || {
+        Command::new("fusermount3").arg("-u").arg(at).output().unwrap().status.success()
+    });
 }
 
 /// Waits until `done`, with a bound.

@@ -178,7 +178,7 @@ pub async fn a_file_keeps_its_bucket(h: &Harness) {
     let row = h.remote.create(&file).await.expect("create");
     assert_eq!(h.stat(&row).await.bucket.as_ref(), Some(&bucket));
     let new = h.remote.put(Some(&bucket), body(&Bytes::from_static(b"newer"))).await.expect("put");
-    let with = Replacement { base: Some(old), content: Some(new.clone()), size: 5, modified: MTIME };
+    let with = Replacement::new(Some(old), Some(new.clone()), 5, MTIME).expect("other content");
     h.remote.replace(&row.id, &with).await.expect("replace");
     let row = h.stat(&row).await;
     assert_eq!((row.bucket.as_ref(), row.content.as_ref()), (Some(&bucket), Some(&new)));

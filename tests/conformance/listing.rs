@@ -74,6 +74,12 @@ pub async fn find_sees_every_split_and_both_kinds(h: &Harness) {
     let found = h.remote.find(&dir, ".bashrc").await.expect("find");
     assert_eq!(found.iter().map(|r| &r.id).collect::<Vec<_>>(), [&hidden.id]);
     assert!(h.remote.find(&dir, "nothing").await.expect("find").is_empty());
+
+    // Many at a time, more than one request takes, are each found as if alone.
+    let many: Vec<String> = (0..230).map(|i| format!("none {i}.txt")).collect();
+    let asked = [many, vec!["a.b.c".to_owned(), ".bashrc".to_owned()]].concat();
+    let found = h.remote.find_all(&dir, &asked).await.expect("find");
+    assert_eq!(found.len(), made.len() + 1, "{found:?}");
 }
 
 pub async fn stat_tells_kinds_and_strangers_apart(h: &Harness) {

@@ -11,7 +11,7 @@ use crate::common;
 const LATER: Timestamp = Timestamp { secs: 1_700_000_000, nanos: 250_999_000 };
 
 fn with(base: Option<&Version>, content: Option<Version>, size: u64) -> Replacement {
-    Replacement { base: base.cloned(), content, size, modified: LATER }
+    Replacement::new(base.cloned(), content, size, LATER).expect("other content")
 }
 
 async fn replace(h: &Harness, row: &Row, base: Option<&Version>, bytes: &'static [u8]) -> Result<Row, Error> {
@@ -46,10 +46,10 @@ pub async fn the_old_content_is_gone_at_once(h: &Harness) {
 pub async fn the_same_content_is_refused(h: &Harness) {
     let dir = h.dir().await;
     let row = h.file(&dir, "a.txt", b"precious").await;
-    let again = with(row.content.as_ref(), row.content.clone(), row.size);
-    assert!(matches!(h.remote.replace(&row.id, &again).await, Err(Error::Protocol(_))));
+    let again = Replacement::new(row.content.clone(), row.content.clone(), row.size, LATER);
+    assert!(matches!(again, Err(Error::Protocol(_))), "there is no such request");
     let now = h.stat(&row).await;
-    assert_eq!((now.updated, now.modified), (row.updated, MTIME), "nothing was sent");
+    assert_eq!((now.updated, now.modified), (row.updated, MTIME));
     assert_eq!(h.bytes(&now).await.expect("read"), "precious");
 }
 
@@ -78,10 +78,8 @@ pub async fn empty_and_back(h: &Harness) {
     let content = h.put(&Bytes::from_static(b"x")).await;
     let base = h.stat(&row).await.content;
     for (content, size) in [(content, 0), (None, 1)] {
-        assert!(matches!(
-            h.remote.replace(&row.id, &with(base.as_ref(), content, size)).await,
-            Err(Error::Protocol(_))
-        ));
+        let odd = Replacement::new(base.clone(), content, size, LATER);
+        assert!(matches!(odd, Err(Error::Protocol(_))));
     }
 }
 

@@ -171,7 +171,7 @@ fn damaged_content_is_never_served() {
     let fh = e.open("f.bin", READ).unwrap();
     for _ in 0..2 {
         let read = e.read_fh(fh, 0, 100_000);
-        assert!(matches!(read, Err(Error::Io(_))), "{read:?}");
+        assert!(matches!(read, Err(Error::Lost(_))), "{read:?}");
     }
     e.fs().release(fh);
     // In pieces, it turns out once all are here.

@@ -9,7 +9,7 @@ use inxtfs::remote::fault::{Action, Fault, Side};
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::{Kind, Status};
 
-use super::harness::{Engine, PATIENCE, READ, TRUNCATE, eager, eventually, noise, patient};
+use super::harness::{Engine, PATIENCE, READ, TRUNCATE, WRITE, eager, eventually, noise, patient};
 
 /// Kills the drive when a call of a method is there, and starts it again.
 fn die_at(e: &mut Engine, method: M, side: Side) {
@@ -360,4 +360,190 @@ fn reading_the_tree_goes_on_where_it_was_interrupted() {
     e.hydrated();
     assert_eq!(e.tree(), e.cloud_tree());
     assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.kind == Kind::Folder).count(), 10);
+}
+
+/// Kills the drive when a call of a method is there, and starts it again without network: nothing is looked for yet.
+fn die_offline_at(e: &mut Engine, method: M, side: Side) {
+    let reached = e.fault.crash_at(method, 1, side);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    e.kill();
+    e.fault.set_offline(true);
+    e.start();
+}
+
+#[test]
+fn a_create_that_was_done_and_trashed_by_another_shares_no_object() {
+    for name in ["a.txt", "noext"] {
+        let mut e = Engine::new();
+        e.put(name, b"once").unwrap();
+        die_offline_at(&mut e, M::Create, Side::After);
+        let row = e.row(name);
+        e.foreign_trash(&row);
+        e.fault.set_offline(false);
+        e.converged();
+        assert_eq!(e.cloud.files()[name], "once");
+        assert_ne!(e.row(name).content, row.content);
+    }
+}
+
+#[test]
+fn a_create_that_is_seen_late_is_known_as_ours() {
+    let config = inxtfs::fs::Config { pace: Duration::from_millis(100), ..patient() };
+    for name in ["a.txt", "noext"] {
+        let e = Engine::over(Memory::new(), config.clone());
+        e.put(name, b"once").unwrap();
+        e.cloud.set_lag(1);
+        e.fault.script(M::Create, 1, Action::Lost);
+        e.begin_drain();
+        eventually("it is tried again", || e.fault.calls(M::Create) > 1);
+        e.cloud.set_lag(0);
+        e.converged();
+        assert_eq!(e.cloud.tree().len(), 1, "{name}: {:?}", e.cloud.tree());
+        assert_eq!(e.cloud.files()[name], "once");
+    }
+}
+
+#[test]
+fn a_move_whose_answer_was_lost_restores_nothing_that_was_deleted_since() {
+    for side in [Side::Before, Side::After] {
+        for here in [true, false] {
+            let mut e = Engine::new();
+            e.put("f.txt", b"x").unwrap();
+            e.drain();
+            let row = e.row("f.txt");
+            e.rename("f.txt", "g.txt").unwrap();
+            die_offline_at(&mut e, M::Relocate, side);
+            if here {
+                e.unlink("g.txt").unwrap();
+            } else {
+                e.foreign_trash(&row);
+            }
+            e.cloud.clear_calls();
+            e.fault.set_offline(false);
+            e.converged();
+            assert!(!e.sent().contains(&M::Relocate), "{side:?} {here}");
+            assert!(e.tree().is_empty(), "{side:?} {here}");
+            assert_eq!(e.cloud.row(&row.id).unwrap().status, Status::Trashed);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_by_what_no_look_shows_is_given_up() {
+    let e = Engine::new();
+    e.put("moved.txt", b"moved here").unwrap();
+    e.drain();
+    let root = e.cloud_root();
+    // Replicas show none of what happens from now on.
+    e.cloud.set_lag(1000);
+    e.foreign_file(&root, "f.txt", b"theirs");
+    e.foreign_file(&root, "g.txt", b"theirs, too");
+    e.cloud.add_folder(&root, "d");
+    e.put("f.txt", b"ours").unwrap();
+    e.rename("moved.txt", "g.txt").unwrap();
+    e.mkdir("d").unwrap();
+    e.drain();
+    e.cloud.set_lag(0);
+    e.converged();
+    assert_eq!(e.ls("").iter().filter(|n| n.starts_with("d (conflict here")).count(), 1, "{:?}", e.ls(""));
+    let files = e.cloud.files();
+    assert_eq!((&files["f.txt"][..], &files["g.txt"][..]), (&b"theirs"[..], &b"theirs, too"[..]));
+    for (ours, beside) in [("ours", "f (conflict here"), ("moved here", "g (conflict here")] {
+        assert!(files.iter().any(|(p, b)| p.starts_with(beside) && b == ours), "{ours}: {:?}", files.keys());
+    }
+}
+
+#[test]
+fn who_took_a_name_back_that_we_moved_them_from_is_believed() {
+    let e = Engine::new();
+    e.put("f.txt", b"first").unwrap();
+    e.drain();
+    let row = e.row("f.txt");
+    e.rename("f.txt", "elsewhere.txt").unwrap();
+    e.drain();
+    e.foreign_move(&row, &e.cloud_root(), "f.txt");
+    e.put("f.txt", b"second").unwrap();
+    e.converged();
+    let files = e.cloud.files();
+    assert_eq!((files.len(), &files["f.txt"][..]), (2, &b"first"[..]), "{:?}", files.keys());
+}
+
+#[test]
+fn a_failure_of_former_content_does_not_block_the_new() {
+    let cloud = Memory::new();
+    cloud.set_events(false);
+    let e = Engine::over(cloud, eager());
+    e.fault.script(M::Put, 1, Action::Delay(Duration::from_millis(1500)));
+    e.put("f.txt", b"longer than there is space for").unwrap();
+    eventually("it is being uploaded", || e.fault.calls(M::Put) == 1);
+    e.cloud.set_plan(|p| p.quota = 10);
+    e.put("f.txt", b"short").unwrap();
+    eventually("the new content is there", || e.cloud.files().get("f.txt").is_some_and(|b| b == "short"));
+    e.converged();
+    assert_eq!(e.blocked(), []);
+}
+
+#[test]
+fn a_rename_during_an_upload_is_where_the_file_is_created() {
+    let e = Engine::new();
+    e.mkdir("d").unwrap();
+    e.drain();
+    e.put("f.txt", b"x").unwrap();
+    e.fault.script(M::Put, 1, Action::Delay(Duration::from_millis(1500)));
+    e.begin_drain();
+    eventually("it is being uploaded", || e.fault.calls(M::Put) == 1);
+    e.rename("f.txt", "d/g.txt").unwrap();
+    e.converged();
+    let sent: Vec<_> =
+        e.cloud.calls().into_iter().filter(|c| c.client == "here" && c.method.mutates()).collect();
+    let created: Vec<_> = sent.iter().filter(|c| c.method == M::Create).collect();
+    assert_eq!(created.len(), 1);
+    assert_eq!((created[0].name.as_deref(), &created[0].id), (Some("g.txt"), &Some(e.row("d").id)));
+    assert!(!sent.iter().any(|c| c.method == M::Relocate), "{sent:?}");
+}
+
+#[test]
+fn what_is_open_for_writing_keeps_its_bytes_when_it_is_deleted_or_replaced_there() {
+    for replaced in [false, true] {
+        for written in [false, true] {
+            let cloud = Memory::new();
+            let row = cloud.add_file(&cloud.account().root, RemoteName::split("f.txt"), b"former content");
+            let e = Engine::over(cloud, patient());
+            assert_eq!(e.read("f.txt").unwrap(), "former content");
+            let fh = e.open("f.txt", WRITE).unwrap();
+            if replaced {
+                e.foreign_write(&row.id, b"theirs");
+            } else {
+                e.foreign_delete(&row);
+                e.cloud.settle();
+            }
+            e.polls(2);
+            if written {
+                e.write_fh(fh, 0, b"FORMER").unwrap();
+            }
+            let wanted = if written { "FORMER content" } else { "former content" };
+            assert_eq!(e.read_fh(fh, 0, 100).unwrap(), wanted);
+            e.close(fh).unwrap();
+            e.converged();
+            let files = e.cloud.files();
+            assert!(files.values().any(|b| b == wanted), "{replaced} {written}: {files:?}");
+            assert_eq!(files.len(), if replaced { 2 } else { 1 }, "{replaced} {written}: {files:?}");
+        }
+    }
+}
+
+#[test]
+fn a_partial_overwrite_that_was_uploaded_is_wholly_here_without_network() {
+    let mut e = Engine::new();
+    let mut bytes = noise(300_000, 1);
+    e.put("f.bin", &bytes).unwrap();
+    e.drain();
+    e.patch("f.bin", 100_000, b"patched").unwrap();
+    bytes[100_000..100_007].copy_from_slice(b"patched");
+    e.converged();
+    e.fault.set_offline(true);
+    assert_eq!(e.read("f.bin").unwrap(), bytes);
+    e.restart();
+    assert_eq!(e.read("f.bin").unwrap(), bytes);
 }

@@ -1,12 +1,15 @@
 //! A drive without a kernel: paths instead of inodes, a cloud in memory, failures on demand.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use inxtfs::crypto::seal::Key;
-use inxtfs::fs::{Answer, Attr, Config, DirEntry, Error, Fs, Kernel, OpenFlags, Result, SetAttr, Status};
+use inxtfs::fs::{
+    Answer, Attr, Config, DirEntry, Error, FailedItem, Fs, Kernel, OpenFlags, Part, Result, SetAttr, Status,
+};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
@@ -33,9 +36,11 @@ pub struct Engine {
     pub cloud: Memory,
     pub fault: Arc<Fault>,
     pub config: Config,
-    key: Key,
+    pub key: Key,
     up: Option<Up>,
     state: tempfile::TempDir,
+    /// Where else the local state is, and the id of the machine's start.
+    pub elsewhere: Option<(PathBuf, String)>,
 }
 
 /// Nothing is sent but by [`Engine::drain`]; remote changes are seen at once; waits are short.
@@ -79,14 +84,18 @@ impl Engine {
     /// Not started yet.
     pub fn down(cloud: Memory, fault: Arc<Fault>, config: Config) -> Self {
         let state = tempfile::tempdir().unwrap();
-        Engine { cloud, fault, config, key: Key::random().unwrap(), up: None, state }
+        Engine { cloud, fault, config, key: Key::random().unwrap(), up: None, state, elsewhere: None }
     }
 
     /// Starts over the local state that is there.
     pub fn start(&mut self) {
         assert!(self.up.is_none());
         let remote: Arc<dyn Remote> = self.fault.clone();
-        let opened = Store::open(self.state.path(), &remote.account().id, &self.key).unwrap();
+        let account = remote.account().id;
+        let opened = match &self.elsewhere {
+            Some((dir, boot)) => Store::open_booted(dir, &account, &self.key, boot.clone()).unwrap(),
+            None => Store::open(self.state.path(), &account, &self.key).unwrap(),
+        };
         assert_eq!(opened.notices, []);
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fs = Fs::start(self.config.clone(), opened.store, remote, rt.handle().clone()).unwrap();
@@ -271,23 +280,6 @@ impl Engine {
         names
     }
 
-    /// All paths and what is there, contents left alone.
-    pub fn paths(&self) -> BTreeMap<String, Kind> {
-        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
-        while let Some(folder) = todo.pop() {
-            // A folder may go while this is looking.
-            let Ok(entries) = self.entries(&folder) else { continue };
-            for entry in entries {
-                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
-                if entry.attr.kind == Kind::Folder {
-                    todo.push(path.clone());
-                }
-                found.insert(path, entry.attr.kind);
-            }
-        }
-        found
-    }
-
     /// All paths, folders without bytes.
     pub fn tree(&self) -> BTreeMap<String, Option<Bytes>> {
         let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
@@ -340,7 +332,8 @@ impl Engine {
                 _ => Some(b.put(None, Body::from_bytes(Bytes::copy_from_slice(data))).await.unwrap()),
             };
             let modified = self.cloud.now();
-            b.replace(id, &Replacement { base, content, size: data.len() as u64, modified }).await.unwrap();
+            let with = Replacement::new(base, content, data.len() as u64, modified).unwrap();
+            b.replace(id, &with).await.unwrap();
         });
         self.cloud.row(id).unwrap()
     }
@@ -380,6 +373,12 @@ impl Engine {
         })
     }
 
+    /// Begins to send everything, and goes on.
+    pub fn begin_drain(&self) {
+        let fs = self.fs().clone();
+        self.up.as_ref().unwrap().rt.spawn(async move { fs.drain().await });
+    }
+
     /// Waits until the feeds were looked at `n` more times, each look begun from now on.
     pub fn polls(&self, n: u64) {
         // A look is a probe, a delta, or both; the last one here begins after an earlier one has ended.
@@ -403,6 +402,35 @@ impl Engine {
     pub fn sent(&self) -> Vec<Method> {
         let calls = self.cloud.calls().into_iter();
         calls.filter(|c| c.client == "here" && c.method.mutates()).map(|c| c.method).collect()
+    }
+
+    /// Where local state lies.
+    pub fn state_dir(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
+    /// What waits for a decision.
+    pub fn failed(&self) -> Vec<FailedItem> {
+        self.fs().failed(0, 1000).unwrap()
+    }
+
+    /// What is kept of a file, holes as zeros, and what of it cannot be read.
+    pub fn export(&self, id: u64) -> (Vec<u8>, Vec<(std::ops::Range<u64>, String)>) {
+        let mut export = self.fs().export(Ino(id)).unwrap();
+        let mut bytes = vec![0; usize::try_from(export.size()).unwrap()];
+        let mut missing = Vec::new();
+        while let Some(parts) = self.block_on(export.next()).unwrap() {
+            for part in parts {
+                match part {
+                    Part::Data(at, data) => {
+                        let at = usize::try_from(at).unwrap();
+                        bytes[at..at + data.len()].copy_from_slice(&data);
+                    }
+                    Part::Missing(range, why) => missing.push((range, why)),
+                }
+            }
+        }
+        (bytes, missing)
     }
 
     pub fn blocked(&self) -> Vec<(String, String)> {

@@ -63,8 +63,8 @@ impl Remote for Liar {
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.inner.stat(kind, id).await
     }
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        self.inner.find(folder, display).await
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        self.inner.find_all(folder, displays).await
     }
     async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
         self.inner.read(of, size, range).await

@@ -357,6 +357,38 @@ fn lagging_replicas_undo_nothing_of_ours() {
 }
 
 #[test]
+fn an_identity_takes_along_what_its_replicas_may_still_show() {
+    let e = Engine::over(Memory::new(), Config { pace: Duration::from_millis(300), ..patient() });
+    for name in ["f.txt", "v.txt"] {
+        e.put(name, b"one").unwrap();
+    }
+    e.drain();
+    e.polls(1);
+    e.cloud.set_lag(4);
+    for name in ["f.txt", "v.txt"] {
+        e.put(name, b"two").unwrap();
+    }
+    e.drain();
+    // An editor's save, and one of vim's kind: other nodes hold the rows from here on.
+    e.put("f.tmp", b"three").unwrap();
+    e.rename("f.tmp", "f.txt").unwrap();
+    e.rename("v.txt", "v.txt~").unwrap();
+    e.put("v.txt", b"three").unwrap();
+    e.unlink("v.txt~").unwrap();
+    for n in 0..4 {
+        e.foreign_file(&e.cloud_root(), &format!("noise{n}"), b"x");
+        e.polls(2);
+        assert!(e.ls("").iter().all(|n| !n.contains("conflict")), "{:?}", e.ls(""));
+    }
+    e.cloud.set_lag(0);
+    e.drain();
+    for name in ["f.txt", "v.txt"] {
+        assert_eq!(e.read(name).unwrap(), "three");
+    }
+    e.converged();
+}
+
+#[test]
 fn what_they_changed_back_to_a_former_place_is_seen_in_the_end() {
     let e = with(&["f.txt"]);
     let row = e.row("f.txt");

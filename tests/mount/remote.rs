@@ -38,7 +38,7 @@ fn a_new_content_from_elsewhere_replaces_cached_pages_and_sizes() {
         let body = Bytes::from_static(b"new and longer content");
         let size = body.len() as u64;
         let content = Some(other.put(None, Body::from_bytes(body)).await.unwrap());
-        let with = Replacement { base: row.content.clone(), content, size, modified: drive.cloud.now() };
+        let with = Replacement::new(row.content.clone(), content, size, drive.cloud.now()).unwrap();
         other.replace(&row.id, &with).await.unwrap();
     });
     eventually("the new size shows", || fs::metadata(drive.path("f.txt")).unwrap().len() == 22);
@@ -58,7 +58,7 @@ fn a_reader_keeps_the_content_it_opened() {
     let other = drive.cloud.client("other");
     drive.block_on(async {
         let content = Some(other.put(None, Body::from_bytes(Bytes::from_static(b"new"))).await.unwrap());
-        let with = Replacement { base: row.content.clone(), content, size: 3, modified: drive.cloud.now() };
+        let with = Replacement::new(row.content.clone(), content, 3, drive.cloud.now()).unwrap();
         other.replace(&row.id, &with).await.unwrap();
     });
     eventually("the name shows the new content", || fs::read(drive.path("f.txt")).is_ok_and(|b| b == b"new"));

@@ -16,7 +16,7 @@ use reqwest::{Client, ClientBuilder, Response, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub(super) use answer::{read_capped, refusal};
+pub(super) use answer::{is_html, read_capped, refusal};
 pub(super) use pause::Pause;
 pub use retry::{Retry, Verdict};
 

@@ -55,7 +55,7 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
             tracing::debug!(error = %e, "looking for changes failed");
         }
         tokio::select! {
-            () = tokio::time::sleep(fs.config.poll_interval) => {}
+            () = tokio::time::sleep(fs.health.look_again(fs.config.poll_interval)) => {}
             () = fs.pull.wake.notified() => {}
         }
     }

@@ -50,8 +50,43 @@ impl<'a> Merge<'a> {
             // Maybe our own create, whose answer is not here yet: resolving that finds it.
             return Ok(());
         }
+        if self.arrived_late(row)? {
+            return Ok(());
+        }
         let parent = nodes::by_remote(self.tx, folder)?.map(|p| p.ino);
         self.add(row, parent)
+    }
+
+    /// A create that was looked for in vain, and done all the same.
+    fn arrived_late(&mut self, row: &Row) -> Result<bool> {
+        let Some(version) = row.content.as_ref().filter(|v| !v.object.is_empty()) else { return Ok(false) };
+        for ino in nodes::echoers(self.tx, &version.object)? {
+            let Some(mut node) = nodes::get(self.tx, ino)? else { continue };
+            if node.remote.is_some() || !node.linked || nodes::intent(self.tx, ino)?.is_some() {
+                continue;
+            }
+            node.remote = Some(row.clone());
+            node.emptied = node.size == 0;
+            node.moved = is_moved(self.tx, &node)?;
+            nodes::save(self.tx, &node)?;
+            self.outcome.push = true;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// A file that is open for writing, about to lose its row: what it shows becomes a copy that lies on the version.
+    pub(super) fn keep_content(&mut self, node: &mut Node) -> Result<()> {
+        let Some(version) = node.version().cloned() else { return Ok(()) };
+        if node.content.is_some() || node.emptied || node.kind == Kind::Folder {
+            return Ok(());
+        }
+        let base = self.fs.blocks().cached(self.tx, &version, node.size)?;
+        let copy = self.fs.blocks().stage(self.tx, Some((base.id(), node.size)), node.size)?;
+        copy.commit(self.tx)?;
+        node.content = Some(copy.id());
+        self.outcome.copies.push(copy);
+        Ok(())
     }
 
     fn known(&mut self, node: Node, row: &Row) -> Result<()> {
@@ -104,7 +139,7 @@ impl<'a> Merge<'a> {
     /// Takes back a delete the user made here.
     pub fn revive(&mut self, row: &Row) -> Result<()> {
         let Some(mut node) = nodes::by_remote(self.tx, &row.id)?.filter(|n| n.tomb) else { return Ok(()) };
-        (node.tomb, node.tries, node.error, node.waits_for) = (false, 0, None, None);
+        (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, None, None, None);
         node.remote = Some(row.clone());
         (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
         if row.status == Status::Trashed {
@@ -132,7 +167,7 @@ impl<'a> Merge<'a> {
         }
         self.unwatch(node.ino)?;
         (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
-        (node.moved, node.emptied, node.uploaded) = (false, false, None);
+        (node.moved, node.emptied, node.uploaded, node.blocked) = (false, false, None, None);
         self.outcome.retired.extend(node.content.take());
         node.remote = Some(row.clone());
         nodes::save(self.tx, &node)?;
@@ -180,6 +215,7 @@ impl<'a> Merge<'a> {
         let edited = node.content_dirty() || self.fs.files.is_being_written(node.ino);
         if node.kind == Kind::File && edited {
             // An edit beats a delete: it becomes a file of its own.
+            self.keep_content(&mut node)?;
             node.remote = None;
             (node.moved, node.due) = (false, now_ms());
             node.emptied = node.size == 0 && node.content.is_none();
@@ -280,6 +316,7 @@ impl<'a> Merge<'a> {
         let (parent, moved) = (node.parent, node.moved);
         tracing::warn!(name = %node.name, "changed here and elsewhere; keeping both");
         self.unname(&mut node)?;
+        self.keep_content(&mut node)?;
         node.remote = None;
         node.uploaded = None;
         (node.moved, node.alias, node.due, node.linked) = (false, false, now_ms(), true);

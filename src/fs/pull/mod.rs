@@ -7,6 +7,7 @@ mod feed;
 mod merge;
 mod place;
 mod rescue;
+mod revert;
 pub(super) mod rings;
 mod walk;
 pub(super) mod watch;
@@ -30,6 +31,7 @@ use crate::types::{Ino, Kind, NodeId, Row};
 pub(super) use feed::{listen, refresh, run};
 pub(super) use merge::ECHO;
 pub(super) use rescue::bring_back;
+pub(super) use revert::revert;
 
 /// Rows merged in one transaction: a few milliseconds at most.
 const CHUNK: usize = 64;
@@ -87,6 +89,8 @@ pub(super) struct Outcome {
     pub retired: Vec<ContentId>,
     /// Contents that were staged, to be made durable.
     pub staged: Vec<Arc<Content>>,
+    /// Copies that lie on another version.
+    pub copies: Vec<Arc<Content>>,
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
     pub push: bool,
@@ -144,7 +148,23 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
     Ok(())
 }
 
-fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+/// Gives a node that cannot have its name on the server a conflict name.
+pub(super) fn step_beside(fs: &Arc<Fs>, ino: Ino) -> Result<()> {
+    let outcome = fs.db().write(|tx| {
+        let mut merge = merge::Merge::new(fs, tx, From::Fresh);
+        if let Some((node, parent)) = nodes::get(tx, ino)?.and_then(|n| n.parent.map(|p| (n, p))) {
+            merge.step_beside(node, parent)?;
+        }
+        merge.give_names_back()?;
+        Ok(merge.outcome)
+    })?;
+    finish(fs, outcome);
+    Ok(())
+}
+
+/// What is left to do after a transaction that merged. No file's state is locked meanwhile.
+pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+    outcome.copies.iter().for_each(|c| fs.fetch_rest_soon(c));
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {

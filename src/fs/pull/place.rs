@@ -126,7 +126,7 @@ impl Merge<'_> {
     }
 
     /// Gives an unsent node a conflict name.
-    fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
+    pub(super) fn step_beside(&mut self, mut ours: Node, parent: Ino) -> Result<()> {
         if ours.ino == Ino::RECOVERY {
             return self.rename_recovery(ours);
         }

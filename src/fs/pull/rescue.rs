@@ -159,6 +159,7 @@ impl Merge<'_> {
         node.due = now_ms();
         let trashed = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
         if node.kind == Kind::File && below.lost(&node) && !trashed {
+            self.keep_content(&mut node)?;
             (node.remote, node.uploaded) = (None, None);
             node.emptied = node.content.is_none() && node.size == 0;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::legacy::Legacy;
 use super::step::Stop;
 use crate::fs::change::is_moved;
 use crate::fs::pull::{self, watch};
@@ -22,17 +23,21 @@ pub(in crate::fs) fn object_of(version: Option<&Version>) -> &str {
     version.map_or("", |v| &v.object)
 }
 
+/// Whether a node is still what a request was made for: a failure of that request says nothing of another content
+/// or name.
+pub(in crate::fs) fn is_same(now: &Node, sent: &Node) -> bool {
+    now.tomb == sent.tomb
+        && now.id() == sent.id()
+        && now.content == sent.content
+        && now.emptied == sent.emptied
+        && now.name == sent.name
+        && now.parent == sent.parent
+}
+
 /// Commits what is about to be sent, durably: after a loss of power it must be known that it may have been done.
 pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::result::Result<(), Stop> {
     let current = fs.db().write_durable(|tx| {
-        let same = nodes::get(tx, node.ino)?.is_some_and(|n| {
-            !n.tomb
-                && n.id() == node.id()
-                && n.content == node.content
-                && n.emptied == node.emptied
-                && n.name == node.name
-                && n.parent == node.parent
-        });
+        let same = nodes::get(tx, node.ino)?.is_some_and(|n| !n.tomb && is_same(&n, node));
         if same {
             if let Intent::Replace { content, .. } = intent {
                 // What we sent is ours, whatever becomes of it.
@@ -134,6 +139,7 @@ pub(in crate::fs) struct Stored {
 /// pages. Newer content on top of it stays dirty.
 pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
     let now = now_ms();
+    let legacy = Legacy::of(fs, what.content);
     let retired = fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
         let node = nodes::get(tx, ino)?;
@@ -168,12 +174,13 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
             node.emptied = node.size == 0 && what.version.is_some();
         }
         node.moved = is_moved(tx, &node)?;
-        (node.tries, node.blocked, node.error, node.waits_for) = (0, false, None, None);
+        (node.tries, node.blocked, node.error, node.waits_for) = (0, None, None, None);
         nodes::save(tx, &node)?;
         wake_waiting(tx, &node)?;
         Ok(retired)
     })?;
     retired.into_iter().for_each(|id| fs.sync.retire(id));
+    legacy.hand_over();
     fs.quota.add(what.size);
     fs.drop_if_doomed(ino)?;
     fs.push.wake();

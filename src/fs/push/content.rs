@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::step::{Step, Stop, check_name, settle_name};
-use super::{Turn, confirm};
-use crate::fs::{Fs, fetch, now_ms, pull};
+use super::{Turn, confirm, names};
+use crate::fs::{Fs, damage, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
-use crate::store::nodes::{self, Intent, Node};
+use crate::store::nodes::{self, Blocked, Intent, Node};
 use crate::types::{Kind, NodeId, Row, Status, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
+
+/// Tries before what the server does not give of a base counts as lost: replicas lag.
+const LOST_AFTER: u32 = 2;
 
 /// Brings a file's content over: creates the file, or replaces the content of its row.
 pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId) -> Step {
@@ -25,7 +28,10 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
     let content = fs.blocks().open(id)?;
     freeze(fs, node, &content)?;
     settle_on_disk(fs, &content).await?;
-    let version = match (&node.uploaded, &node.remote) {
+    // The service looks for a row's content in the row's own bucket.
+    let usable =
+        |v: &&Version| node.remote.as_ref().and_then(|r| r.bucket.as_ref()).is_none_or(|b| *b == v.bucket);
+    let version = match (node.uploaded.as_ref().filter(usable), &node.remote) {
         (Some(v), Some(_)) => v.clone(),
         (Some(v), None) => {
             check_name(fs, node, &parent).await?;
@@ -35,7 +41,7 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
         (None, None) => {
             // The look whether the name is free costs no time beside the upload.
             let (there, version) =
-                tokio::join!(fs.remote.find(&parent, &node.name), upload(fs, turn, node, &content));
+                tokio::join!(names::ask(fs, node, &parent), upload(fs, turn, node, &content));
             let version = version?;
             settle_name(fs, node, fs.health.note(there)?)?;
             version
@@ -46,28 +52,32 @@ pub(super) async fn push(fs: &Arc<Fs>, turn: &Turn, node: &Node, parent: NodeId)
 
 /// From here on the content is a frozen generation: writes go to a successor. Not while somebody writes.
 fn freeze(fs: &Arc<Fs>, node: &Node, content: &Content) -> Step {
-    if let Some(file) = fs.files.acquire_known(node.ino) {
-        let guard = file.state.lock();
-        if guard.as_ref().is_some_and(|s| s.changed) {
-            drop(guard);
-            super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
-            return Err(Stop::Wait);
-        }
-        content.freeze();
-    } else {
-        content.freeze();
+    // Also of a file that nobody has open: who opens it now takes this lock before the first write.
+    let file = fs.files.acquire(node.ino, false);
+    let guard = file.state.lock();
+    if guard.as_ref().is_some_and(|s| s.changed) {
+        drop(guard);
+        super::put_off(fs, node, fs.config.due(now_ms()).max(now_ms() + 500))?;
+        return Err(Stop::Wait);
     }
+    content.freeze();
     Ok(())
 }
 
 /// Only what would survive a loss of power is uploaded.
-async fn settle_on_disk(fs: &Arc<Fs>, content: &Content) -> Step {
+async fn settle_on_disk(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     if content.is_durable() {
         return Ok(());
     }
+    // An earlier process may have journalled it.
+    fs.sync.note(content.clone());
     let syncing = fs.clone();
     let synced = fs.rt.spawn_blocking(move || syncing.sync_all()).await;
-    Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+    synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??;
+    if content.is_durable() {
+        return Ok(());
+    }
+    Err(Stop::Local(crate::fs::Error::Io("the content is not on the local disk yet".to_owned())))
 }
 
 async fn upload(
@@ -79,7 +89,7 @@ async fn upload(
     if fs.quota.max_file().is_some_and(|max| content.size() > max) {
         return Err(remote::Error::Refused(Refusal::TooLarge).into());
     }
-    complete(fs, content).await?;
+    complete(fs, node, content).await?;
     turn.sent.store(0, Ordering::Relaxed);
     let sent = turn.sent.clone();
     let body = fetch::body_of(
@@ -109,7 +119,7 @@ async fn upload(
 }
 
 /// Deletes an object that no row has and no intent names.
-pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
+pub(in crate::fs) fn discard(fs: &Arc<Fs>, version: Version) {
     let remote = fs.remote.clone();
     fs.spawn(async move {
         if let Err(e) = remote.discard(&version).await {
@@ -119,11 +129,11 @@ pub(super) fn discard(fs: &Arc<Fs>, version: Version) {
 }
 
 /// Fetches what the content still lacks of its base: the server deletes the base when the replace succeeds.
-async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
+async fn complete(fs: &Arc<Fs>, node: &Node, content: &Arc<Content>) -> Step {
     for _ in 0..FETCHES {
-        let missing = fs.misses(content, 0..content.size()).map_err(unsendable)?;
+        let missing = fs.misses(content, 0..content.size())?;
         if missing.is_empty() {
-            return Ok(());
+            return keep_below(fs, content).await;
         }
         for miss in missing {
             match fs.fetch_verified(&miss.content, &miss.version, miss.range).await {
@@ -134,16 +144,33 @@ async fn complete(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
                     );
                 }
                 Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
-                Err(e) => return Err(unsendable(e)),
+                Err(crate::fs::Error::Lost(why)) if node.tries >= LOST_AFTER => {
+                    return Err(Stop::Blocked(Blocked::BaseLost, damage::base_lost(&why)));
+                }
+                // Read, not written: nothing can have been done by it. Tried again.
+                Err(crate::fs::Error::Lost(why) | crate::fs::Error::Io(why)) => {
+                    return Err(remote::Error::Ambiguous(damage::base_lost(&why)).into());
+                }
+                Err(crate::fs::Error::TimedOut) => {
+                    return Err(
+                        remote::Error::Offline("the rest of the file came too slowly".to_owned()).into()
+                    );
+                }
+                Err(e) => return Err(e.into()),
             }
         }
     }
     Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
 }
 
-/// What cannot be read cannot be sent: a person has to decide.
-fn unsendable(e: crate::fs::Error) -> Stop {
-    remote::Error::Corrupt(format!("the unwritten rest of the file cannot be read: {e}")).into()
+/// What the content lies on is on the disk before the server deletes it.
+async fn keep_below(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
+    if content.base().is_none_or(|(_, limit)| limit == 0) {
+        return Ok(());
+    }
+    let (kept, content) = (fs.clone(), content.clone());
+    let synced = fs.rt.spawn_blocking(move || kept.sync_below(&content)).await;
+    Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
 }
 
 /// The server deletes the base when the replace succeeds: what other open files and staged copies still need of
@@ -155,7 +182,10 @@ async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step
         return Ok(());
     }
     match fs.fetch(&content, base, 0..size).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            let synced = fs.rt.spawn_blocking(move || content.sync_fetched()).await;
+            Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)
+        }
         Err(crate::fs::Error::Offline) => {
             Err(remote::Error::Offline("the former content is not here yet".to_owned()).into())
         }
@@ -174,9 +204,21 @@ async fn register(
     parent: NodeId,
     uploaded: Option<(&Arc<Content>, Version)>,
 ) -> Step {
-    // The upload took its time: the name, the folder and the time may be others by now.
-    let Some(node) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
-    let node = &node;
+    // The upload took its time: the content, the name, the folder and the time may be others by now.
+    let Some(current) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Err(Stop::Wait) };
+    if let Some((_, version)) = uploaded.as_ref().filter(|(_, v)| current.uploaded.as_ref() != Some(v)) {
+        // Overtaken: nothing refers to the object.
+        discard(fs, version.clone());
+        return Err(Stop::Wait);
+    }
+    if current.content != node.content || current.tomb {
+        return Err(Stop::Wait);
+    }
+    if !same_place(node, &current) {
+        // What has been looked at and waited for is not where it goes now: from the beginning.
+        return Ok(());
+    }
+    let node = &current;
     let stored = confirm::Stored {
         content: uploaded.as_ref().map(|(c, _)| c.id()),
         size: uploaded.as_ref().map_or(0, |(c, _)| c.size()),
@@ -187,6 +229,14 @@ async fn register(
         None => create(fs, node, parent, stored).await,
         Some(row) => replace(fs, node, row, stored).await,
     }
+}
+
+/// Whether a node is still to be brought to the same place, and the same row.
+fn same_place(before: &Node, now: &Node) -> bool {
+    now.linked == before.linked
+        && now.parent == before.parent
+        && now.name == before.name
+        && now.id() == before.id()
 }
 
 async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored) -> Step {
@@ -256,18 +306,13 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
     if let Some(base) = &known.content {
         keep_base(fs, node, base, known.size).await?;
     }
-    let with = Replacement {
+    let with = Replacement::new(known.content.clone(), what.version.clone(), what.size, what.modified)?;
+    let intent = Intent::Replace {
+        id: known.id.clone(),
         base: known.content.clone(),
         content: what.version.clone(),
         size: what.size,
         modified: what.modified,
-    };
-    let intent = Intent::Replace {
-        id: known.id.clone(),
-        base: with.base.clone(),
-        content: with.content.clone(),
-        size: with.size,
-        modified: with.modified,
     };
     confirm::intend(fs, node, &intent, now_ms())?;
     match fs.health.note(fs.remote.replace(&known.id, &with).await) {

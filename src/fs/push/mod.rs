@@ -4,10 +4,14 @@
 //! database, so a killed process goes on where it was. Before each request that changes something, an
 //! *intent* is committed; while one is unresolved, nothing else is sent for its node.
 
+pub(super) mod brake;
 pub(super) mod confirm;
 mod content;
+mod legacy;
+mod names;
 mod resolve;
 mod step;
+mod taken;
 pub(super) mod trash;
 
 use std::collections::HashMap;
@@ -17,6 +21,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
+
+pub(super) use content::discard as discard_object;
 
 use super::{Fs, now_ms};
 use crate::store::nodes::{self, Node};
@@ -37,6 +43,7 @@ pub(super) struct Push {
     /// Counts finished pushes.
     finished: watch::Sender<u64>,
     trashing: tokio::sync::Mutex<()>,
+    names: names::Names,
 }
 
 impl Push {
@@ -47,6 +54,7 @@ impl Push {
             inflight: Mutex::default(),
             finished: watch::Sender::new(0),
             trashing: tokio::sync::Mutex::new(()),
+            names: names::Names::default(),
         }
     }
 
@@ -130,7 +138,10 @@ pub(super) async fn run(fs: Arc<Fs>) {
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
-    let (due, tombs) = fs.db().read(|c| Ok((nodes::due(c, now, ROUND)?, nodes::due_tombs(c, now, 1)?)))?;
+    let (due, tombs) = fs.db().read(|c| {
+        let tombs = if brake::holds_any(c)? { Vec::new() } else { nodes::due_tombs(c, now, 1)? };
+        Ok((nodes::due(c, now, ROUND)?, tombs))
+    })?;
     for node in due {
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
             // Its release wakes it; until then it is looked at from time to time.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::confirm::{self, Stored};
 use super::step::{Step, Stop};
+use super::taken::REFUSALS;
 use crate::fs::{Fs, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -78,13 +79,10 @@ impl Look<'_> {
             return Ok(confirm::stored(self.fs, self.node.ino, row, &sent.stored(self.node))?);
         }
         self.in_vain()?;
-        // Two rows never share an object: where the server would take the name twice, the upload is made anew.
-        let anew = name.ext.is_none();
-        self.give_up(|n| {
-            if anew {
-                n.uploaded = None;
-            }
-        })
+        // It may have been done all the same, and been moved or trashed by another client since; or it may still
+        // arrive. Two rows never share an object: the upload is made anew. A row with this one is known as ours.
+        self.may_come(sent)?;
+        self.give_up(|n| n.uploaded = None)
     }
 
     async fn for_folder(&mut self, parent: &NodeId, name: &str, created: Timestamp) -> Step {
@@ -116,9 +114,11 @@ impl Look<'_> {
         if row.status == Status::Exists && row.content.as_ref() == base {
             self.in_vain()?;
             // It may still arrive, and a second one with the same object would then destroy it: upload anew.
+            self.may_come(sent)?;
             return self.give_up(|n| n.uploaded = None);
         }
-        self.give_up(|_| {})?;
+        // Somebody else's by now, and perhaps after ours.
+        self.give_up(|n| n.uploaded = None)?;
         Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?)
     }
 
@@ -129,18 +129,38 @@ impl Look<'_> {
             Err(remote::Error::NotFound) => return self.give_up(|_| {}),
             Err(e) => return Err(e.into()),
         };
-        if row.status == Status::Exists && row.parent.as_ref() == Some(parent) && row.name == *name {
+        if !self.node.linked || row.status != Status::Exists {
+            // Deleted here or there meanwhile: moving it would restore it from the trash.
+            self.give_up(|_| {})?;
+            return Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?);
+        }
+        if row.parent.as_ref() == Some(parent) && row.name == *name {
             return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
+        }
+        if self.looks >= REFUSALS {
+            // The service has internal errors, too, where it means that the name is taken.
+            self.give_up(|_| {})?;
+            return Err(remote::Error::Exists.into());
         }
         // Moving is safe to repeat.
         match self.fs.health.note(self.fs.remote.relocate(self.node.kind, id, parent, name).await) {
             Ok(row) => Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?),
-            Err(e) if e.class() == Class::Ambiguous => Err(e.into()),
+            Err(e) if e.class() == Class::Ambiguous => {
+                self.fs.db().write(|tx| nodes::looked(tx, self.node.ino))?;
+                Err(e.into())
+            }
             Err(e) => {
                 self.give_up(|_| {})?;
                 Err(e.into())
             }
         }
+    }
+
+    /// What was sent may be seen yet: it is ours then.
+    fn may_come(&self, sent: &Sent) -> Step {
+        let Some(version) = &sent.content else { return Ok(()) };
+        self.fs.db().write(|tx| nodes::note_echo(tx, self.node.ino, &version.object, now_ms()))?;
+        Ok(())
     }
 
     /// Nothing was found. The first time, wait and look again; `Ok` once it may be concluded.

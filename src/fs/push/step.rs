@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Turn, backoff, confirm, content, put_off, resolve};
-use crate::fs::{Fs, Result, now_ms, pull};
+use super::{Turn, backoff, confirm, content, names, put_off, resolve, taken};
+use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Anchor, Intent, Node};
+use crate::store::nodes::{self, Anchor, Blocked, Intent, Node};
 use crate::store::{self, Tx};
 use crate::types::{Ino, Kind, NodeId, Status, Timestamp};
 
@@ -23,6 +23,8 @@ pub(in crate::fs) enum Stop {
     Local(crate::fs::Error),
     /// The service failed or refused.
     Remote(remote::Error),
+    /// It cannot be sent before something else changes.
+    Blocked(Blocked, String),
     /// Waits for something that has been noted.
     Wait,
 }
@@ -51,30 +53,41 @@ pub(super) type Step = std::result::Result<(), Stop>;
 /// Brings one node over, as far as it goes.
 pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
     for _ in 0..STEPS {
-        match next(fs, turn).await {
-            Ok(true) => {}
+        let found = fs.db().read(|c| Ok((nodes::get(c, turn.ino)?, nodes::intent(c, turn.ino)?)));
+        let (node, intent) = match found {
+            Ok((Some(node), intent)) => (node, intent),
+            Ok((None, _)) => return,
+            Err(e) => return tracing::error!(ino = %turn.ino, error = %e, "a queued node cannot be read"),
+        };
+        let noted = match next(fs, turn, &node, intent).await {
+            Ok(true) => continue,
             Ok(false) | Err(Stop::Wait) => return,
+            Err(Stop::Local(e @ crate::fs::Error::Damaged { .. })) => {
+                fs.block_sent(&node, Blocked::Damaged, &e.to_string())
+            }
             Err(Stop::Local(e)) => {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
-                let _ = record(fs, turn.ino, false, &e.to_string(), now_ms() + fs.config.paced(5));
-                return;
+                record(fs, &node, &e.to_string(), now_ms() + fs.config.paced(5))
             }
-            Err(Stop::Remote(e)) => {
-                if let Err(e) = failed(fs, turn.ino, &e).await {
-                    tracing::error!(ino = %turn.ino, error = %e, "noting a failure failed");
-                }
-                return;
-            }
+            Err(Stop::Blocked(reason, why)) => fs.block_sent(&node, reason, &why),
+            Err(Stop::Remote(e)) => failed(fs, &node, &e).await,
+        };
+        if let Err(e) = noted {
+            tracing::error!(ino = %turn.ino, error = %e, "noting a failure failed");
         }
+        return;
     }
 }
 
 /// Makes the next request. `false`: nothing is left to do.
-async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
-    let (node, intent) = fs.db().read(|c| Ok((nodes::get(c, turn.ino)?, nodes::intent(c, turn.ino)?)))?;
-    let Some(node) = node else { return Ok(false) };
+async fn next(
+    fs: &Arc<Fs>,
+    turn: &Turn,
+    node: &Node,
+    intent: Option<(Intent, i64, u32)>,
+) -> std::result::Result<bool, Stop> {
     if let Some((intent, at, looks)) = intent {
-        resolve::resolve(fs, &node, intent, at, looks).await?;
+        resolve::resolve(fs, node, intent, at, looks).await?;
         return Ok(true);
     }
     if node.is_dirty() && node.tomb {
@@ -85,11 +98,11 @@ async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
     if !node.is_dirty() {
         return Ok(false);
     }
-    let parent = gate(fs, &node)?;
+    let parent = gate(fs, node)?;
     match (&node.remote, node.kind) {
-        (None, Kind::Folder) => mkdir(fs, &node, parent).await?,
-        (Some(_), _) if node.moved => relocate(fs, &node, parent).await?,
-        _ => content::push(fs, turn, &node, parent).await?,
+        (None, Kind::Folder) => mkdir(fs, node, parent).await?,
+        (Some(_), _) if node.moved => relocate(fs, node, parent).await?,
+        _ => content::push(fs, turn, node, parent).await?,
     }
     Ok(true)
 }
@@ -239,7 +252,7 @@ async fn relocate(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
 /// Looks whether the name is free on the server, however it is split and for either kind. What is there is
 /// merged, which finds ours another name if it has to.
 pub(super) async fn check_name(fs: &Arc<Fs>, node: &Node, parent: &NodeId) -> Step {
-    let there = fs.health.note(fs.remote.find(parent, &node.name).await)?;
+    let there = fs.health.note(names::ask(fs, node, parent).await)?;
     settle_name(fs, node, there)
 }
 
@@ -261,10 +274,13 @@ pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<crate::types::Ro
     Err(Stop::Wait)
 }
 
-/// Notes a failure: tried again later, or blocked until a person or a plan changes something.
-async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
-    let Some(node) = fs.db().read(|c| nodes::get(c, ino))? else { return Ok(()) };
+/// Notes a failure of what was made for `sent`: tried again later, or blocked until something else changes.
+async fn failed(fs: &Arc<Fs>, sent: &Node, e: &remote::Error) -> Result<()> {
+    let Some(node) = fs.db().read(|c| nodes::get(c, sent.ino))? else { return Ok(()) };
     let now = now_ms();
+    if let Some((reason, why)) = damage::cause_of(e) {
+        return fs.block_sent(sent, reason, &why);
+    }
     match e.class() {
         Class::Transient => {
             let wait = match e {
@@ -273,23 +289,23 @@ async fn failed(fs: &Arc<Fs>, ino: Ino, e: &remote::Error) -> Result<()> {
                 }
                 _ => backoff(fs, node.tries),
             };
-            record(fs, ino, false, &e.to_string(), now + wait)
+            record(fs, sent, &e.to_string(), now + wait)
         }
-        Class::Ambiguous => record(fs, ino, false, &e.to_string(), now + fs.config.paced(2)),
+        Class::Ambiguous => record(fs, sent, &e.to_string(), now + fs.config.paced(2)),
         Class::Session => put_off(fs, &node, now + fs.config.paced(15)),
         Class::Permanent => match e {
             remote::Error::Exists => {
-                // Somebody was first; the next try finds out who.
-                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
+                // Somebody was first; the next try finds out who, unless no look shows it.
+                if node.tries >= taken::REFUSALS {
+                    taken::believe(fs, &node).await?;
+                }
+                record(fs, sent, &e.to_string(), now + backoff(fs, node.tries))
             }
             remote::Error::NotFound => {
                 parent_missing(fs, &node).await;
-                record(fs, ino, false, &e.to_string(), now + backoff(fs, node.tries))
+                record(fs, sent, &e.to_string(), now + backoff(fs, node.tries))
             }
-            _ => {
-                tracing::error!(%ino, error = %e, "blocked; the file stays readable here");
-                record(fs, ino, true, &e.to_string(), now)
-            }
+            _ => fs.block_sent(sent, failed::reason_of(e), &e.to_string()),
         },
     }
 }
@@ -321,11 +337,14 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     }
 }
 
-fn record(fs: &Fs, ino: Ino, blocked: bool, why: &str, due: i64) -> Result<()> {
+/// To be tried again at `due`. A node that has changed since has a time of its own.
+fn record(fs: &Fs, sent: &Node, why: &str, due: i64) -> Result<()> {
     fs.db().write(|tx| {
-        let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
+        let Some(mut node) = nodes::get(tx, sent.ino)?.filter(|n| confirm::is_same(n, sent)) else {
+            return Ok(());
+        };
         node.tries = node.tries.saturating_add(1);
-        (node.blocked, node.due, node.error) = (blocked, due, Some(why.to_owned()));
+        (node.blocked, node.due, node.error) = (None, due, Some(why.to_owned()));
         nodes::save(tx, &node)
     })?;
     Ok(())

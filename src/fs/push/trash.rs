@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{backoff, confirm};
-use crate::fs::{Error, Fs, Result, now_ms, pull};
+use super::{backoff, brake, confirm};
+use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status};
@@ -17,6 +17,8 @@ const BATCH: usize = 50;
 const ROUND: usize = 1000;
 /// A delete that the feed has not shown after this many units is sent again.
 const UNSEEN: i64 = 3;
+/// A delete that was refused so often waits for a person.
+const REFUSED_AFTER: u32 = 5;
 /// After so many sendings each row is asked for itself.
 const ASK_AFTER: u32 = 2;
 
@@ -28,6 +30,9 @@ pub(super) async fn push_tombs(fs: &Arc<Fs>) {
 }
 
 async fn try_push(fs: &Arc<Fs>) -> Result<()> {
+    if brake::holds(fs)? || !look_first(fs).await? {
+        return Ok(());
+    }
     let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
     let mut items = Vec::new();
     for node in due {
@@ -39,7 +44,16 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
     }
     // What came back meanwhile, since its folder holds something new, is not sent.
     items.retain(|n| is_tomb(fs, n));
+    if !items.is_empty() {
+        // A loss of power may take back what was done here, and must not find the old gone and the new not there.
+        fs.blocking(|fs| fs.sync_all()).get().await?;
+    }
     for batch in items.chunks(BATCH) {
+        // The user may have gone on deleting.
+        if brake::holds(fs)? {
+            return Ok(());
+        }
+        brake::leaving(fs, batch)?;
         let ids: Vec<_> = batch.iter().filter_map(|n| n.id().map(|id| (n.kind, id.clone()))).collect();
         match fs.health.note(fs.remote.trash(&ids).await) {
             Ok(()) => note_sent(fs, batch)?,
@@ -64,6 +78,21 @@ fn is_tomb(fs: &Fs, node: &Node) -> bool {
     current.is_ok_and(|n| n.is_some_and(|n| n.tomb && n.id() == node.id()))
 }
 
+/// What others edited since lives, if it is known before the delete goes: two reads for a whole round. `false`: they
+/// failed, and the round is put off.
+async fn look_first(fs: &Arc<Fs>) -> Result<bool> {
+    let Err(e) = pull::refresh(fs).await else { return Ok(true) };
+    tracing::debug!(error = %e, "deletes wait: the feeds cannot be read");
+    let now = now_ms();
+    fs.db().write(|tx| {
+        for node in nodes::due_tombs(tx, now, ROUND)? {
+            nodes::defer(tx, node.ino, now + backoff(fs, node.tries.max(1)))?;
+        }
+        Ok(())
+    })?;
+    Ok(false)
+}
+
 /// Whether a tombstone can be sent now, on its own.
 async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
     let later = |due: i64| fs.db().write(|tx| nodes::defer(tx, node.ino, due)).map_err(local);
@@ -77,7 +106,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
                 None => false,
             };
             let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
-                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && !p.blocked),
+                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && p.blocked.is_none()),
                 None => false,
             };
             Ok((busy, waits, above))
@@ -220,20 +249,29 @@ fn note_sent(fs: &Fs, batch: &[Node]) -> Result<()> {
 }
 
 fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
-    let now = now_ms();
-    fs.db().write(|tx| {
+    let (now, reason, why) = (now_ms(), failed::reason_of(e), e.to_string());
+    let blocked = fs.db().write(|tx| {
+        let mut blocked = Vec::new();
         for node in batch {
-            let Some(mut current) = nodes::get(tx, node.ino)? else { continue };
-            let permanent = e.class() == Class::Permanent;
+            // One that was taken back meanwhile is no delete any more.
+            let Some(mut current) = nodes::get(tx, node.ino)?.filter(|n| n.tomb) else { continue };
+            if e.class() == Class::Permanent && current.tries >= REFUSED_AFTER {
+                failed::block(tx, current, reason, &why)?;
+                blocked.push(node);
+                continue;
+            }
             current.tries = current.tries.saturating_add(1);
             current.due = now + backoff(fs, current.tries);
-            current.blocked = permanent && current.tries > 5;
-            current.error = Some(e.to_string());
+            current.error = Some(why.clone());
             nodes::save(tx, &current)?;
+            if e.class() != Class::Ambiguous {
+                brake::not_sent(tx, node.ino)?;
+            }
         }
-        Ok(())
+        Ok(blocked)
     })?;
-    Err(Error::Io(e.to_string()))
+    blocked.into_iter().for_each(|node| fs.tell_blocked(node, reason, &why));
+    Err(Error::Io(why))
 }
 
 /// The feed does not show it: ask for the row itself.
@@ -260,7 +298,7 @@ pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> cra
             if node.kind == Kind::Folder {
                 stack.extend(node.id().cloned());
             }
-            (node.tomb, node.error) = (false, None);
+            (node.tomb, node.blocked, node.error) = (false, None, None);
             settled.push(node.ino);
             nodes::save(tx, &node)?;
         }

@@ -138,11 +138,8 @@ async fn the_kernel_forgets_what_it_is_told_to() {
     mounted.unmount().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_remains_of_a_dead_mount_are_seen_and_cleared() {
-    let (_dir, point) = place();
-    let mounted = mount_empty(&point);
-    // Aborting the connection leaves exactly what a killed process leaves.
+/// Leaves exactly what a killed process leaves.
+fn abort(mounted: &Mounted) {
     let minor = mounted.device.as_deref().and_then(|d| d.split_once(':')).unwrap().1;
     let control = tempfile::tempdir().unwrap();
     let system = |program: &str, args: &[&str]| {
@@ -155,6 +152,26 @@ async fn the_remains_of_a_dead_mount_are_seen_and_cleared() {
     let aborted = std::fs::write(control.path().join(minor).join("abort"), b"1");
     system("umount", &[]);
     aborted.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_mount_is_seen_while_the_kernel_still_remembers_its_root() {
+    let (_dir, point) = place();
+    let mounted = mount_empty(&point);
+    std::fs::metadata(&point).unwrap();
+    abort(&mounted);
+    ends(&mounted).await;
+    std::fs::metadata(&point).expect("the kernel remembers");
+    assert!(matches!(check(&point, &MountOptions::default()), Err(MountError::Stale(_))));
+    super::super::clear_stale(&point).unwrap();
+    assert_eq!(proc::mounted_at(&point), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_remains_of_a_dead_mount_are_seen_and_cleared() {
+    let (_dir, point) = place();
+    let mounted = mount_empty(&point);
+    abort(&mounted);
     ends(&mounted).await;
     assert!(super::super::is_stale(&point));
     assert!(matches!(check(&point, &MountOptions::default()), Err(MountError::Stale(_))));

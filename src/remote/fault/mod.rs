@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Account, Body, ByteStream, Cursor, Error, EventStream, Limits, Method, NewFile, Page, Remote,
+    Account, Body, ByteStream, Cursor, Error, EventStream, Limits, Method, NewFile, Page, Refusal, Remote,
     Replacement, Result, Row, Scope, Usage,
 };
 use crate::names::RemoteName;
@@ -35,12 +35,17 @@ pub enum Action {
     /// It is done and the answer is lost: [`Error::Ambiguous`] for calls that change something,
     /// [`Error::Offline`] for the others.
     Lost,
+    /// Nothing is done and nobody can tell: [`Error::Ambiguous`] for calls that change something, [`Error::Offline`]
+    /// for the others.
+    Unclear,
     /// It is done, late.
     Delay(Duration),
     /// Nothing is done: [`Error::Busy`].
     Busy(Duration),
     /// Nothing is done: [`Error::SessionLost`].
     SessionLost,
+    /// Nothing is done: [`Error::Refused`].
+    Refuse(Refusal),
     /// A read breaks off with [`Error::Offline`] after so many bytes; other calls fail as if offline.
     Truncate(u64),
 }
@@ -72,6 +77,7 @@ impl Random {
         let actions = vec![
             Action::Offline,
             Action::Lost,
+            Action::Unclear,
             Action::Busy(Duration::from_millis(1)),
             Action::Truncate(1000),
         ];
@@ -93,6 +99,7 @@ pub struct Injected {
 enum Step {
     Act(Action),
     Park(Side, oneshot::Sender<()>),
+    Hold(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -142,6 +149,14 @@ impl Fault {
         hears
     }
 
+    /// The `nth` call of `method` from now waits: the receiver hears when it is there, and it goes on, as if nothing
+    /// had been, once the sender has sent or is dropped.
+    pub fn hold_at(&self, method: Method, nth: u64) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let ((reached, hears), (release, released)) = (oneshot::channel(), oneshot::channel());
+        self.plan.lock().schedule(method, nth, Step::Hold(reached, released));
+        (hears, release)
+    }
+
     /// While on, every call fails with [`Error::Offline`] before anything is done; running reads break off
     /// and announcements end.
     pub fn set_offline(&self, offline: bool) {
@@ -189,8 +204,13 @@ impl Fault {
         match step {
             None => Ok((call.await?, None)),
             Some(Step::Act(Action::Offline)) => Err(Error::Offline("injected".into())),
+            Some(Step::Act(Action::Unclear)) if method.mutates() => {
+                Err(Error::Ambiguous("injected: an internal error".into()))
+            }
+            Some(Step::Act(Action::Unclear)) => Err(Error::Offline("injected".into())),
             Some(Step::Act(Action::Busy(after))) => Err(Error::Busy { after }),
             Some(Step::Act(Action::SessionLost)) => Err(Error::SessionLost),
+            Some(Step::Act(Action::Refuse(why))) => Err(Error::Refused(why)),
             Some(Step::Act(Action::Delay(by))) => {
                 tokio::time::sleep(by).await;
                 Ok((call.await?, None))
@@ -206,6 +226,11 @@ impl Fault {
                 Ok((call.await?, Some(after)))
             }
             Some(Step::Act(Action::Truncate(_))) => Err(Error::Offline("injected".into())),
+            Some(Step::Hold(reached, released)) => {
+                let _ = reached.send(()); // the test may have stopped listening
+                let _ = released.await; // or be over
+                Ok((call.await?, None))
+            }
             Some(Step::Park(side, reached)) => {
                 if side == Side::After {
                     call.await?;
@@ -294,8 +319,8 @@ impl Remote for Fault {
         self.run(Method::Stat, self.inner.stat(kind, id)).await
     }
 
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        self.run(Method::Find, self.inner.find(folder, display)).await
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }
 
     async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {

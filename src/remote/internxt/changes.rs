@@ -32,12 +32,9 @@ impl Core {
     }
 
     pub(super) async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row> {
-        if with.content.is_some() != (with.size > 0) {
-            return Err(Error::Protocol("a file has content exactly if it has bytes".to_owned()));
-        }
-        let held = with.base.as_ref().map(|v| v.object.as_str());
-        let object = with.content.as_ref().map(|v| v.object.as_str());
-        let content = NewContent::new(held, object, with.size, with.modified.as_millis())
+        let held = with.base().map(|v| v.object.as_str());
+        let object = with.content().map(|v| v.object.as_str());
+        let content = NewContent::new(held, object, with.size(), with.modified().as_millis())
             .map_err(|e| Error::Protocol(e.to_string()))?;
         // The base may be stale: what may be in a row already is never offered again.
         if object.is_some_and(|o| self.may_be_registered(o)) {
@@ -48,7 +45,7 @@ impl Core {
         let outcome = self.session.drive(&drive::replace_file(id.as_str(), &content)).await.map(rows::file);
         let outcome = outcome.map_err(|failure| match answer(&failure) {
             (400, message, _) if message.contains("can not be replaced") => Error::NotFound,
-            _ => refused_content(failure, with.size),
+            _ => refused_content(failure, with.size()),
         });
         self.note_registered(object, &outcome);
         outcome

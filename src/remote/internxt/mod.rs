@@ -147,8 +147,8 @@ impl Remote for Internxt {
         self.0.stat(kind, id).await
     }
 
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        self.0.find(folder, display).await
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        self.0.find_all(folder, displays).await
     }
 
     async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {

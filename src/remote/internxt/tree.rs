@@ -116,23 +116,25 @@ impl Core {
         }
     }
 
-    pub(super) async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        if display.is_empty() {
+    pub(super) async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        let wanted: HashSet<&str> = displays.iter().map(String::as_str).filter(|d| !d.is_empty()).collect();
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let (files, folders) =
-            try_join!(self.find_files(folder, display), self.find_folders(folder, display))?;
+            try_join!(self.find_files(folder, &wanted), self.find_folders(folder, &wanted))?;
         let mut seen = HashSet::new();
         let mut all: Vec<Row> = folders.into_iter().chain(files).collect();
         // A question without an extension matches every extension: only the exact name counts.
         all.retain(|row| {
-            row.status == Status::Exists && row.name.display() == display && seen.insert(row.id.clone())
+            let exact = wanted.contains(row.name.display().as_str());
+            row.status == Status::Exists && exact && seen.insert(row.id.clone())
         });
         Ok(all)
     }
 
-    async fn find_files(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        let splits = RemoteName::all_splits(display);
+    async fn find_files(&self, folder: &NodeId, displays: &HashSet<&str>) -> Result<Vec<Row>> {
+        let splits: Vec<_> = displays.iter().flat_map(|d| RemoteName::all_splits(d)).collect();
         let mut found = Vec::new();
         for batch in splits.chunks(drive::EXISTENCE_BATCH) {
             let names: Vec<_> = batch.iter().map(|n| (n.stem.as_str(), n.ext.as_deref())).collect();
@@ -149,13 +151,18 @@ impl Core {
         Ok(found)
     }
 
-    async fn find_folders(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        let asked = self.session.drive(&drive::folders_existing(folder.as_str(), &[display])).await;
-        match asked {
-            Err(failure) if answer(&failure).0 == 400 => Err(Error::NotFound),
-            Err(failure) => Err(of_read(failure)),
-            Ok(existing) => Ok(existing.folders.into_iter().map(rows::folder).collect()),
+    async fn find_folders(&self, folder: &NodeId, displays: &HashSet<&str>) -> Result<Vec<Row>> {
+        let names: Vec<_> = displays.iter().copied().collect();
+        let mut found = Vec::new();
+        for batch in names.chunks(drive::EXISTENCE_BATCH) {
+            let asked = self.session.drive(&drive::folders_existing(folder.as_str(), batch)).await;
+            match asked {
+                Err(failure) if answer(&failure).0 == 400 => return Err(Error::NotFound),
+                Err(failure) => return Err(of_read(failure)),
+                Ok(existing) => found.extend(existing.folders.into_iter().map(rows::folder)),
+            }
         }
+        Ok(found)
     }
 }
 

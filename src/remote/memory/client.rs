@@ -96,8 +96,8 @@ impl Remote for MemoryRemote {
         self.enter(self.call(Method::Stat).id(id)).stat(kind, id)
     }
 
-    async fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
-        self.enter(self.call(Method::Find).id(folder).name(display)).find(folder, display)
+    async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
+        self.enter(self.call(Method::Find).id(folder).name(displays.join("/"))).find(folder, displays)
     }
 
     async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
@@ -136,7 +136,7 @@ impl Remote for MemoryRemote {
     }
 
     async fn replace(&self, id: &NodeId, with: &Replacement) -> Result<Row> {
-        let mut state = self.enter(self.call(Method::Replace).id(id).object(with.content.as_ref()));
+        let mut state = self.enter(self.call(Method::Replace).id(id).object(with.content()));
         let result = state.replace(id, with);
         self.tell(&state, result)
     }

@@ -62,9 +62,9 @@ impl State {
         row.filter(|r| kind == Kind::File || r.status != Status::Deleted).cloned().ok_or(Error::NotFound)
     }
 
-    pub fn find(&self, folder: &NodeId, display: &str) -> Result<Vec<Row>> {
+    pub fn find(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         let mut rows = self.list(folder)?;
-        rows.retain(|r| r.name.display() == display);
+        rows.retain(|r| displays.contains(&r.name.display()));
         Ok(rows)
     }
 

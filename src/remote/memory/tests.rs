@@ -24,7 +24,7 @@ async fn file(r: &MemoryRemote, name: &str, bytes: &'static [u8]) -> Row {
 
 async fn replace(r: &MemoryRemote, row: &Row, base: Option<Version>, bytes: &'static [u8]) -> Result<Row> {
     let content = if bytes.is_empty() { None } else { Some(put(r, bytes).await) };
-    r.replace(&row.id, &Replacement { base, content, size: bytes.len() as u64, modified: T }).await
+    r.replace(&row.id, &Replacement::new(base, content, bytes.len() as u64, T)?).await
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn answers_to_replace_and_relocate_are_stale() {
     let row = file(&r, "a.txt", b"old").await;
     let content = put(&r, b"newer").await;
     let later = Timestamp { secs: 9, nanos: 0 };
-    let with = Replacement { base: row.content.clone(), content: Some(content), size: 5, modified: later };
+    let with = Replacement::new(row.content.clone(), Some(content), 5, later).expect("other content");
     let answer = r.replace(&row.id, &with).await.expect("replace");
     assert_eq!((answer.modified, answer.updated, answer.size), (row.modified, row.updated, 5));
     assert_eq!(cloud.row(&row.id).expect("row").modified, later);
@@ -158,7 +158,7 @@ async fn check_finds_what_kills_data() {
     let row = file(&r, "a.txt", b"precious").await;
     cloud.check().expect("sound");
     // A blind retry whose base was never read: the service deletes the object it was just given.
-    let same = Replacement { base: None, content: row.content.clone(), size: 8, modified: T };
+    let same = Replacement::new(None, row.content.clone(), 8, T).expect("nothing to compare with");
     r.replace(&row.id, &same).await.expect("the service takes it");
     assert_eq!(cloud.content(&row.id), None);
     assert!(cloud.check().expect_err("a missing object").contains("missing object"));

@@ -87,25 +87,21 @@ impl State {
         }
     }
 
-    /// The old object dies at once, even if it is the new one. The comparison with the caller's `base` is
-    /// all the protection there is. The plan's ration of empty files is not looked at here.
+    /// The old object dies at once, even if it is the new one: the comparison with the caller's `base`, by
+    /// [`Replacement`] itself, is all the protection there is. The plan's ration of empty files is not looked at here.
     pub fn replace(&mut self, id: &NodeId, with: &Replacement) -> Result<Row> {
-        agree(with.content.as_ref(), with.size)?;
-        if with.content.is_some() && with.content == with.base {
-            return Err(Error::Protocol("a replace by the content the file has would destroy it".into()));
-        }
         let seen = self.checked().get(id).map(|r| r.row.clone());
         let old =
             seen.filter(|r| r.kind == Kind::File && r.status == Status::Exists).ok_or(Error::NotFound)?;
-        self.check_size(with.size)?;
+        self.check_size(with.size())?;
         let updated = self.begin();
         let bucket = old.bucket.clone().unwrap_or_else(|| self.account.bucket.clone());
         // The call carries no bucket: content uploaded elsewhere is not found afterwards.
-        let content = with.content.as_ref().map(|v| Version { bucket, object: v.object.clone() });
+        let content = with.content().map(|v| Version { bucket, object: v.object.clone() });
         self.change(id, |rec| {
             rec.row.content = content.clone();
-            rec.row.size = with.size;
-            rec.row.modified = with.modified.to_millis_precision();
+            rec.row.size = with.size();
+            rec.row.modified = with.modified().to_millis_precision();
             rec.row.updated = updated;
         });
         let keeps =
@@ -121,7 +117,7 @@ impl State {
             (None, None) => {}
         }
         // The answer is the row as it was read, with the new content written over.
-        Ok(Row { content, size: with.size, ..old })
+        Ok(Row { content, size: with.size(), ..old })
     }
 
     fn keep(&mut self, id: &NodeId, former: Version, size: u64, count: usize) {

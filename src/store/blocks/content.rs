@@ -30,13 +30,24 @@ pub struct Content {
     pub(super) cid: Cid,
     pub(super) shared: Arc<Shared>,
     pub(super) sealer: Sealer,
-    own: Lazy,
+    pub(super) own: Lazy,
     pub(super) fetched: Lazy,
     pub(super) state: Mutex<State>,
     /// One sync at a time: the second must wait for what the first has taken on.
-    syncing: Mutex<()>,
+    pub(super) syncing: Mutex<()>,
     /// What is left to bury when the last reader is gone.
     pub(super) grave: Mutex<Option<super::life::Grave>>,
+}
+
+/// What lies under the gaps of a content at one moment: an upload's end changes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Beneath {
+    /// To be fetched.
+    Version(Version),
+    /// Another content, up to there.
+    Base(ContentId, u64),
+    /// Zeros.
+    Nothing,
 }
 
 impl std::fmt::Debug for Content {
@@ -124,6 +135,17 @@ impl Content {
     #[must_use]
     pub fn base(&self) -> Option<(ContentId, u64)> {
         self.state.lock().base
+    }
+
+    /// What is to be read where this content has a gap: the version's bytes, or what shows through.
+    #[must_use]
+    pub fn beneath(&self) -> Beneath {
+        let st = self.state.lock();
+        match (&st.version, st.base) {
+            (Some(version), _) if !st.staged => Beneath::Version(version.clone()),
+            (_, Some((base, limit))) => Beneath::Base(base, limit),
+            _ => Beneath::Nothing,
+        }
     }
 
     /// From now on no writes: an upload reads it. For good, but for a new opening of the store.
@@ -416,43 +438,6 @@ impl Content {
                 free.iter().for_each(|e| self.free(&mut st, e));
             });
         }
-    }
-
-    /// Brings what has been sealed to the disk (fdatasync). Slow: never under a lock of the caller's.
-    pub fn sync(&self) -> Result<()> {
-        let _one = self.syncing.lock();
-        let (mask, sealed) = {
-            let mut st = self.state.lock();
-            (std::mem::take(&mut st.unsynced), st.sealed)
-        };
-        let places = (0..8u8).filter(|p| mask & (1 << p) != 0);
-        let done = places.map(|p| if p == 0 { self.own.sync() } else { self.shared.slabs.file(p)?.sync() });
-        let done: Result<()> = done.collect();
-        let mut st = self.state.lock();
-        match done {
-            Ok(()) => st.synced = sealed,
-            Err(_) => st.unsynced |= mask,
-        }
-        done
-    }
-
-    /// Marks the content durable if [`Content::sync`] came after the sealing of all that is committed; says
-    /// whether it did.
-    pub fn mark_durable(self: &Arc<Self>, tx: &Tx) -> Result<bool> {
-        {
-            let st = self.state.lock();
-            if st.synced < st.committed {
-                return Ok(false);
-            }
-        }
-        tx.prepare_cached("UPDATE contents SET durable = 1 WHERE id = ?1")?.execute([self.id.0])?;
-        let content = self.clone();
-        self.shared.db.on_end(tx, move |committed| {
-            if committed {
-                content.state.lock().durable = true;
-            }
-        });
-        Ok(true)
     }
 }
 

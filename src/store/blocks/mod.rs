@@ -18,6 +18,7 @@ mod rows;
 mod slot;
 mod state;
 mod sweep;
+mod sync;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
@@ -36,7 +37,7 @@ use crate::block;
 use crate::crypto::seal::{self, Key};
 use crate::types::Version;
 
-pub use content::Content;
+pub use content::{Beneath, Content};
 pub use sweep::{Swept, Verdict};
 
 use life::Grave;

@@ -20,21 +20,34 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 const _: () = assert!(ZEROS.len() as u64 == BLOCK);
 
 /// How a part of a read is to be answered.
-enum Step {
+pub(super) enum Step {
     Done(Vec<Piece>),
-    Sealed(Part, Entry),
+    /// With what is not held of the block: gaps, or zeros. Whether it was staged when this was planned: it may be
+    /// adopted at any moment.
+    Sealed(Part, Entry, Holes),
     Fetched(Part, Loc, u32),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holes {
+    Gaps,
+    Zeros,
 }
 
 impl Content {
     /// What is here of `range`, cut at the size: pieces in order, without a hole between them.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<Piece>> {
-        let steps: Vec<Step> = {
-            let mut st = self.state.lock();
-            st.last_used = Timestamp::now().as_millis();
-            let range = range.start..range.end.min(st.size);
-            block::parts(range).map(|p| plan(&st, p)).collect()
-        };
+        self.follow(self.steps(range))
+    }
+
+    pub(super) fn steps(&self, range: Range<u64>) -> Vec<Step> {
+        let mut st = self.state.lock();
+        st.last_used = Timestamp::now().as_millis();
+        let range = range.start..range.end.min(st.size);
+        block::parts(range).map(|p| plan(&st, p)).collect()
+    }
+
+    pub(super) fn follow(&self, steps: Vec<Step>) -> Result<Vec<Piece>> {
         let mut out = Vec::with_capacity(steps.len());
         for step in steps {
             self.resolve(step, &mut out)?;
@@ -49,10 +62,9 @@ impl Content {
                     pieces.into_iter().for_each(|p| push(out, p));
                     return Ok(());
                 }
-                Step::Sealed(part, entry) => match self.unseal(part.block, &entry)? {
+                Step::Sealed(part, entry, holes) => match self.unseal(part.block, &entry)? {
                     Some(bytes) => {
-                        let staged = self.is_staged();
-                        cut(part, &entry.set(), &bytes, !staged, out);
+                        cut(part, &entry.set(), &bytes, holes, out);
                         return Ok(());
                     }
                     None => step = self.not_opened(part, &entry)?,
@@ -191,12 +203,12 @@ fn plan(st: &State, part: Part) -> Step {
             pieces.push(Piece::Data(part.offset(), Bytes::copy_from_slice(&open.data[part.start..part.end])));
         } else {
             let bytes = Bytes::copy_from_slice(open.data.get(..end).unwrap_or_default());
-            cut(part, &open.held, &bytes, false, &mut pieces);
+            cut(part, &open.held, &bytes, Holes::Gaps, &mut pieces);
         }
         return Step::Done(pieces);
     }
     if let Some(entry) = st.map.get(&part.block) {
-        return Step::Sealed(part, entry.clone());
+        return Step::Sealed(part, entry.clone(), if st.staged { Holes::Gaps } else { Holes::Zeros });
     }
     if st.staged || st.absent.contains(part.block..part.block + 1) {
         return Step::Done(vec![gap(part)]);
@@ -212,13 +224,13 @@ fn gap(part: Part) -> Piece {
 
 /// The part of a block whose plaintext is `bytes`, of which `held` counts; the rest are zeros or gaps.
 #[allow(clippy::cast_possible_truncation)] // Offsets within a block.
-fn cut(part: Part, held: &ByteSet, bytes: &Bytes, zeros: bool, out: &mut Vec<Piece>) {
+fn cut(part: Part, held: &ByteSet, bytes: &Bytes, holes: Holes, out: &mut Vec<Piece>) {
     let base = part.block * BLOCK;
     let hole = |r: Range<u64>, out: &mut Vec<Piece>| {
         if r.start >= r.end {
             return;
         }
-        if zeros {
+        if holes == Holes::Zeros {
             push(out, Piece::Data(base + r.start, Bytes::from_static(&ZEROS[..(r.end - r.start) as usize])));
         } else {
             push(out, Piece::Gap(base + r.start..base + r.end));

@@ -9,7 +9,7 @@ use super::life::footprint;
 use super::place::{Alloc, own_path};
 use super::rows::{self, ContentRow};
 use super::slot::{self, Cid};
-use super::{Blocks, Conn, ContentId, Result, Tx};
+use super::{Blocks, Conn, ContentId, Error, Result, Tx};
 use crate::block;
 
 /// What a verification of a staged content found.
@@ -108,8 +108,11 @@ impl Blocks {
             let content = self.open(row.id)?;
             let mut damaged = Vec::new();
             for (block, entry) in rows::slots(conn, row.id)? {
-                if content.unseal(block, &entry)?.is_none() {
-                    damaged.push(block);
+                match content.unseal(block, &entry) {
+                    Ok(Some(_)) => {}
+                    // A sector that cannot be read is no reason not to start.
+                    Ok(None) | Err(Error::Io(_)) => damaged.push(block),
+                    Err(e) => return Err(e),
                 }
             }
             let verdict = if damaged.is_empty() { Verdict::Intact } else { Verdict::Damaged(damaged) };

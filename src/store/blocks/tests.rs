@@ -333,3 +333,22 @@ fn many_contents_share_one_bound_of_open_blocks() {
         assert_eq!(seen(c, 0..8, &[]).unwrap(), (n as u64).to_le_bytes());
     }
 }
+
+/// A read once took the holes of a block for those of an upload that ended in its middle, and answered zeros.
+#[test]
+fn a_read_that_meets_the_end_of_an_upload_shows_no_zeros() {
+    let (_dir, store) = store();
+    let base = noise(1, 20);
+    let b = cached(&store, 1, &base);
+    let c = store.db().write(|tx| store.blocks().stage(tx, Some((b.id(), 20)), 20)).unwrap();
+    c.write(16, &noise(2, 5000)).unwrap();
+    c.seal().unwrap();
+    store.db().write(|tx| c.commit(tx)).unwrap();
+    c.freeze();
+    assert_eq!(c.beneath(), Beneath::Base(b.id(), 20));
+    let steps = c.steps(0..100);
+    store.db().write(|tx| store.blocks().adopt(tx, c.id(), &version(2))).unwrap();
+    let pieces = c.follow(steps).unwrap();
+    assert_eq!(pieces[0], Piece::Gap(0..16));
+    assert_eq!(c.beneath(), Beneath::Version(version(2)));
+}

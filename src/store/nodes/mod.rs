@@ -4,18 +4,25 @@
 //! confirmed** ([`Node::remote`]). It is dirty where the two differ; that difference is the journal of what
 //! the user did. [`save`] derives it, so no caller can forget to.
 
+mod blocked;
 mod push;
+mod removals;
 mod tree;
 mod watch;
 
+pub use blocked::{Blocked, News};
 pub use push::{
-    Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echoes, intent, intents_at, looked,
-    next_due, note_echo, put_intent, queue, recount, unblock_all, waiting_on, wake_all, wake_children,
+    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers, forget_echo,
+    forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs,
+    recount, swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed, wanted_names,
+};
+pub use removals::{
+    any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
     Anchor, Paths, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed, get,
-    has_children, highest, holders, insert, lies_beneath, path_of, referrers, set_listed_everywhere,
-    stray_contents, strays_with_a_home, tombs_below, touch,
+    has_children, highest, holders, holders_ever, insert, lies_beneath, lies_on, path_of, referrers,
+    set_listed_everywhere, showing, stray_contents, strays_with_a_home, tombs_below, touch,
 };
 pub use watch::{
     Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,
@@ -69,8 +76,8 @@ pub struct Node {
     pub due: i64,
     /// Failed tries.
     pub tries: u32,
-    /// Waits for a person or a change of plan.
-    pub blocked: bool,
+    /// Why it waits for a person or a change of the account.
+    pub blocked: Option<Blocked>,
     /// The last failure.
     pub error: Option<String>,
     /// A node that must be clean before this one is pushed.
@@ -101,7 +108,7 @@ impl Node {
             uploaded: None,
             due,
             tries: 0,
-            blocked: false,
+            blocked: None,
             error: None,
             waits_for: None,
         }
@@ -260,7 +267,7 @@ fn node_of(r: &Sql<'_>) -> rusqlite::Result<Node> {
         uploaded: version_at(r, 31)?,
         due: r.get(33)?,
         tries: r.get(34)?,
-        blocked: r.get(35)?,
+        blocked: Blocked::from_code(r.get(35)?),
         error: r.get(36)?,
         waits_for: ino_at(r, 37)?,
     })
@@ -328,7 +335,7 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
         n.is_dirty(),
         n.due,
         n.tries,
-        n.blocked,
+        Blocked::code(n.blocked),
         n.error,
         n.waits_for.map(|w| int(w.0)),
     ])?;
@@ -342,6 +349,15 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
 pub fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Error> {
     let mut stmt = conn.prepare_cached("SELECT value FROM mirror_meta WHERE key=?1")?;
     Ok(stmt.query_row([key], |r| r.get(0)).optional()?)
+}
+
+/// Takes a value out of the small key-value table.
+///
+/// # Errors
+/// The database's.
+pub fn unset_meta(conn: &Connection, key: &str) -> Result<(), Error> {
+    conn.prepare_cached("DELETE FROM mirror_meta WHERE key=?1")?.execute([key])?;
+    Ok(())
 }
 
 /// Sets a value of the small key-value table.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Node, int, select, uint};
+use super::{Blocked, Node, int, select, uint};
 use crate::names::RemoteName;
 use crate::store::Error;
 use crate::types::{Ino, NodeId, Timestamp, Version};
@@ -101,14 +101,29 @@ pub fn next_due(conn: &Connection, now: i64) -> Result<Option<i64>, Error> {
     Ok(first("dirty=1 AND blocked=0")?.into_iter().chain(first(SENT)?).min())
 }
 
+/// Names that nodes of a folder are still to get on the server: of those behind `after` first, as a round goes.
+pub fn wanted_names(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<String>, Error> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT name FROM nodes WHERE dirty=1 AND parent=?1 AND linked=1 AND tomb=0 AND alias=0 AND blocked=0 \
+         AND (r_id IS NULL OR moved=1) ORDER BY ino <= ?2, ino LIMIT ?3",
+    )?;
+    let names = stmt.query_map(params![int(parent.0), int(after.0), int(limit as u64)], |r| r.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The first dirty nodes, blocked ones first.
 pub fn queue(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
-    select(conn, "WHERE dirty=1 ORDER BY blocked DESC, due, ino LIMIT ?1", [int(limit as u64)])
+    select(conn, "WHERE dirty=1 ORDER BY blocked<>0 DESC, due, ino LIMIT ?1", [int(limit as u64)])
+}
+
+/// The same without the deletes.
+pub fn queue_but_tombs(conn: &Connection, limit: usize) -> Result<Vec<Node>, Error> {
+    select(conn, "WHERE dirty=1 AND tomb=0 ORDER BY blocked<>0 DESC, due, ino LIMIT ?1", [int(limit as u64)])
 }
 
 /// Sums over the whole queue.
 pub fn recount(conn: &Connection) -> Result<Queue, Error> {
-    let sql = "SELECT count(*), coalesce(sum(blocked), 0), \
+    let sql = "SELECT count(*), coalesce(sum(blocked<>0), 0), \
          coalesce(sum(CASE WHEN tomb=0 AND content IS NOT NULL THEN size ELSE 0 END), 0) FROM nodes WHERE dirty=1";
     let dirty = conn.prepare_cached(sql)?.query_row([], |r| {
         Ok(Queue { items: uint(r.get(0)?), blocked: uint(r.get(1)?), bytes: uint(r.get(2)?) })
@@ -125,10 +140,30 @@ pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes what was blocked due now.
-pub fn unblock_all(conn: &Connection) -> Result<(), Error> {
-    conn.execute("UPDATE nodes SET blocked=0, tries=0, due=0 WHERE dirty=1 AND blocked=1", [])?;
+/// Makes what failed and waits for another try due now.
+pub fn wake_failed(conn: &Connection) -> Result<(), Error> {
+    let failed = "dirty=1 AND blocked=0 AND due<>0 AND error IS NOT NULL";
+    conn.execute(&format!("UPDATE nodes SET due=0 WHERE {failed}"), [])?;
     Ok(())
+}
+
+/// Up to `limit` blocked nodes whose number is above `after`, in the order of numbers.
+pub fn blocked_after(conn: &Connection, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
+    let tail = "WHERE dirty=1 AND blocked<>0 AND ino>?1 ORDER BY ino LIMIT ?2";
+    select(conn, tail, params![int(after.0), int(limit as u64)])
+}
+
+/// Makes what is blocked for one of these reasons due now: all of it, or one node. The last failure stays noted.
+/// Returns how many nodes that were.
+pub fn unblock(conn: &Connection, only: Option<Ino>, which: impl Fn(Blocked) -> bool) -> Result<u64, Error> {
+    let mut freed = 0;
+    for reason in Blocked::ALL.into_iter().filter(|b| which(*b)) {
+        let sql = "UPDATE nodes SET blocked=0, tries=0, due=0 \
+             WHERE dirty=1 AND blocked=?1 AND (?2 IS NULL OR ino=?2)";
+        let args = params![Blocked::code(Some(reason)), only.map(|i| int(i.0))];
+        freed += conn.prepare_cached(sql)?.execute(args)? as u64;
+    }
+    Ok(freed)
 }
 
 /// Puts one node's push off, without touching anything else.
@@ -212,6 +247,30 @@ pub fn note_echo(conn: &Connection, ino: Ino, what: &str, now: i64) -> Result<()
 pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<bool, Error> {
     let sql = "SELECT EXISTS (SELECT 1 FROM echoes WHERE ino=?1 AND what=?2 AND at>=?3)";
     Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
+}
+
+/// Forgets one echo.
+pub fn forget_echo(conn: &Connection, ino: Ino, what: &str) -> Result<(), Error> {
+    conn.prepare_cached("DELETE FROM echoes WHERE ino=?1 AND what=?2")?.execute(params![int(ino.0), what])?;
+    Ok(())
+}
+
+/// Two nodes exchange what they remember of their rows: an identity has changed hands.
+pub fn swap_echoes(conn: &Connection, one: Ino, other: Ino) -> Result<(), Error> {
+    // By way of a number no node has: a value may be known of both.
+    let mut hand_over = conn.prepare_cached("UPDATE echoes SET ino=?2 WHERE ino=?1")?;
+    conn.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    for (from, to) in [(int(one.0), -1), (int(other.0), int(one.0)), (-1, int(other.0))] {
+        hand_over.execute(params![from, to])?;
+    }
+    Ok(())
+}
+
+/// Nodes whose echoes hold a value.
+pub fn echoers(conn: &Connection, what: &str) -> Result<Vec<Ino>, Error> {
+    let mut stmt = conn.prepare_cached("SELECT ino FROM echoes WHERE what=?1")?;
+    let inos = stmt.query_map([what], |r| Ok(Ino(uint(r.get(0)?))))?.collect::<rusqlite::Result<_>>()?;
+    Ok(inos)
 }
 
 /// Forgets echoes from before `before` (milliseconds).

@@ -62,6 +62,16 @@ pub fn holders(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<
     Ok(found)
 }
 
+/// Rows of any status, as last confirmed, that show as `display` in the folder `id`.
+pub fn holders_ever(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<Node>, Error> {
+    let mut found = Vec::new();
+    for split in RemoteName::all_splits(display) {
+        let tail = "WHERE r_parent=?1 AND r_stem=?2 AND r_ext IS ?3";
+        found.extend(select(conn, tail, params![folder.as_str(), split.stem, split.ext])?);
+    }
+    Ok(found)
+}
+
 /// A folder's own times: something in it changed.
 pub fn touch(conn: &Connection, folder: Ino, now: Timestamp) -> Result<(), Error> {
     let sql = "UPDATE nodes SET mtime_s=?2, mtime_n=?3, ctime_s=?2, ctime_n=?3 WHERE ino=?1";
@@ -79,6 +89,13 @@ pub fn stray_contents(conn: &Connection) -> Result<Vec<ContentId>, Error> {
     Ok(ids)
 }
 
+/// Nodes that show a content, or one that lies on it.
+pub fn showing(conn: &Connection, content: ContentId) -> Result<Vec<Node>, Error> {
+    let above = "WHERE content IN (WITH RECURSIVE up (id) AS (VALUES (?1) UNION SELECT c.id FROM contents c \
+         JOIN up ON c.base = up.id) SELECT id FROM up)";
+    select(conn, above, [content.0])
+}
+
 /// Nodes, watches and staged contents that still need a content as theirs or as their base.
 pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
     let sql = "SELECT (SELECT count(*) FROM nodes WHERE content=?1) + (SELECT count(*) FROM contents WHERE base=?1) \
@@ -90,6 +107,14 @@ pub fn referrers(conn: &Connection, content: ContentId) -> Result<u64, Error> {
 pub fn lies_beneath(conn: &Connection, content: ContentId, but: Option<ContentId>) -> Result<bool, Error> {
     let sql = "SELECT EXISTS (SELECT 1 FROM contents WHERE base=?1 AND id IS NOT ?2)";
     Ok(conn.prepare_cached(sql)?.query_row(params![content.0, but.map(|b| b.0)], |r| r.get(0))?)
+}
+
+/// Whether a content is `top` itself or lies beneath it.
+pub fn lies_on(conn: &Connection, top: ContentId, beneath: ContentId) -> Result<bool, Error> {
+    let sql = "WITH RECURSIVE down(id) AS (SELECT ?1 UNION \
+         SELECT c.base FROM contents c JOIN down ON c.id=down.id WHERE c.base IS NOT NULL) \
+         SELECT EXISTS (SELECT 1 FROM down WHERE id=?2)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![top.0, beneath.0], |r| r.get(0))?)
 }
 
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is one of the fixed ones.

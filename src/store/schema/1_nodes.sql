@@ -25,7 +25,7 @@ CREATE TABLE nodes (
     dirty      INTEGER NOT NULL,                  -- derived: the two views differ
     due        INTEGER NOT NULL,                  -- milliseconds: not before
     tries      INTEGER NOT NULL,
-    blocked    INTEGER NOT NULL,                  -- 1: waits for a person or a change of plan
+    blocked    INTEGER NOT NULL,                  -- 0: no; else why it waits (store::nodes::Blocked)
     error      TEXT,
     waits_for  INTEGER                            -- ino of a node that must be clean first
 ) STRICT;

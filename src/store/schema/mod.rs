@@ -7,8 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Error, Result};
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: &[&[&str]] =
-    &[&[include_str!("1_contents.sql"), include_str!("1_nodes.sql")], &[include_str!("2_watches.sql")]];
+const STEPS: &[&[&str]] = &[
+    &[include_str!("1_contents.sql"), include_str!("1_nodes.sql")],
+    &[include_str!("2_brake.sql"), include_str!("2_echoes.sql"), include_str!("2_watches.sql")],
+];
 
 /// The newest version.
 pub(super) fn known() -> i64 {

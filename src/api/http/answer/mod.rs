@@ -70,6 +70,9 @@ fn judge(status: u16, headers: &HeaderMap, body: &[u8], whole: bool, effect: Eff
     if (300..400).contains(&status) {
         return Error::Captive(format!("HTTP {status}, a redirect to another place"));
     }
+    if status == 511 {
+        return Error::Captive("HTTP 511, this network wants a login".to_owned());
+    }
     if html {
         return match effect {
             Effect::Repeatable if status < 500 => Error::Captive(format!("HTTP {status}, a web page")),
@@ -133,7 +136,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     (id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic())).then(|| id.to_owned())
 }
 
-pub(super) fn is_html(headers: &HeaderMap) -> bool {
+pub(in crate::api) fn is_html(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|t| t.starts_with("text/html"))
 }
 
