@@ -63,7 +63,7 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
 
 /// Announcements shorten the wait for the next look; they are hints, and polling does without them.
 pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
-    let (mut wait, mut first) = (RECONNECT_MIN, true);
+    let (mut wait, mut starting) = (RECONNECT_MIN, true);
     loop {
         if let Ok(mut events) = fs.remote.events().await {
             wait = RECONNECT_MIN;
@@ -71,7 +71,7 @@ pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
                 match event {
                     Event::Plan => fs.quota.ask_again(),
                     // What was announced meanwhile was announced to nobody.
-                    Event::Connected if !std::mem::take(&mut first) => fs.quota.look_again(),
+                    Event::Connected if !starting => fs.quota.look_again(),
                     _ => {}
                 }
                 // What was announced reaches the replicas a little later.
@@ -79,6 +79,7 @@ pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
                 fs.pull.wake();
             }
         }
+        starting = false;
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RECONNECT_MAX);
     }
