@@ -28,6 +28,7 @@ fn status(items: u64) -> Status {
         hydrated: true,
         last_sync: None,
         warning: None,
+        lost: Vec::new(),
         nodes: 1,
     }
 }
