@@ -11,7 +11,7 @@ use super::Dice;
 use super::reference::{Entry, Errno, Outcome, Reference, short};
 use super::world::World;
 
-const STEPS: usize = 24;
+const STEPS: usize = 20;
 const NAMES: [&str; 6] = ["a", "b", "c.txt", "d", "e.x.y", "f.pdf"];
 /// Handles at the same time.
 const OPEN_MAX: usize = 5;
