@@ -547,3 +547,45 @@ fn a_partial_overwrite_that_was_uploaded_is_wholly_here_without_network() {
     e.restart();
     assert_eq!(e.read("f.bin").unwrap(), bytes);
 }
+
+#[test]
+fn a_move_and_an_edit_of_what_was_deleted_for_good_elsewhere_live() {
+    let e = Engine::over(
+        Memory::new(),
+        inxtfs::fs::Config { poll_interval: Duration::from_secs(3600), ..patient() },
+    );
+    e.put("f.txt", b"former").unwrap();
+    e.mkdir("d").unwrap();
+    e.drain();
+    let row = e.row("f.txt");
+    e.foreign_delete(&row);
+    e.put("f.txt", b"edited").unwrap();
+    e.rename("f.txt", "d/g.txt").unwrap();
+    // No feed has told: the refused move leads to a look at the row.
+    e.drain();
+    assert_eq!(e.cloud.files()["d/g.txt"], "edited");
+    e.converged();
+}
+
+#[test]
+fn an_edit_that_no_feed_has_told_of_outlives_our_delete() {
+    let e = Engine::over(
+        Memory::new(),
+        inxtfs::fs::Config { poll_interval: Duration::from_secs(3600), ..patient() },
+    );
+    e.cloud.set_events(false);
+    e.mkdir("d").unwrap();
+    for path in ["f.txt", "d/g.txt"] {
+        e.put(path, b"former").unwrap();
+    }
+    e.drain();
+    let rows = ["f.txt", "d/g.txt"].map(|path| e.row(path));
+    e.unlink("f.txt").unwrap();
+    e.remove_all("d").unwrap();
+    for row in rows {
+        e.foreign_write(&row.id, b"edited");
+    }
+    e.converged();
+    let files = e.cloud.files();
+    assert_eq!((&files["f.txt"][..], &files["d/g.txt"][..]), (&b"edited"[..], &b"edited"[..]));
+}

@@ -8,7 +8,7 @@ use crate::names::RemoteName;
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Anchor, Blocked, Intent, Node};
 use crate::store::{self, Tx};
-use crate::types::{Ino, Kind, NodeId, Status, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
 /// Requests one push makes for one node at most.
 const STEPS: usize = 16;
@@ -257,7 +257,7 @@ pub(super) async fn check_name(fs: &Arc<Fs>, node: &Node, parent: &NodeId) -> St
 }
 
 /// Merges rows that have the name a node wants. `Err(Wait)` if that changed what is to be pushed.
-pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<crate::types::Row>) -> Step {
+pub(super) fn settle_name(fs: &Arc<Fs>, node: &Node, there: Vec<Row>) -> Step {
     let foreign: Vec<_> = there.into_iter().filter(|r| Some(&r.id) != node.id()).collect();
     if foreign.is_empty() {
         return Ok(());
@@ -303,6 +303,7 @@ async fn failed(fs: &Arc<Fs>, sent: &Node, e: &remote::Error) -> Result<()> {
             }
             remote::Error::NotFound => {
                 parent_missing(fs, &node).await;
+                row_missing(fs, &node).await;
                 record(fs, sent, &e.to_string(), now + backoff(fs, node.tries))
             }
             _ => fs.block_sent(sent, failed::reason_of(e), &e.to_string()),
@@ -326,7 +327,7 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
         Ok(row) => Some(row),
         // Deleted folders are not found at all; a new one may merely not be seen yet.
         Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
-            parent.remote.clone().map(|r| crate::types::Row { status: crate::types::Status::Deleted, ..r })
+            parent.remote.clone().map(|r| Row { status: Status::Deleted, ..r })
         }
         Err(_) => None,
     };
@@ -334,6 +335,24 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
         && let Err(e) = pull::apply(fs, vec![row], pull::From::Fresh)
     {
         tracing::warn!(error = %e, "what happened to a folder could not be merged");
+    }
+}
+
+/// The row that was to be moved is not there: somebody deleted it. A look tells.
+async fn row_missing(fs: &Arc<Fs>, node: &Node) {
+    let Some(row) = &node.remote else { return };
+    let since = now_ms() - fs.config.paced(pull::ECHO);
+    let marks = [confirm::MADE, confirm::object_of(row.content.as_ref())];
+    let young = marks.iter().any(|m| fs.db().read(|c| nodes::echoed(c, node.ino, m, since)).unwrap_or(true));
+    let gone = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
+        Ok(seen) if seen.status != Status::Exists => seen,
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
+            Row { status: Status::Deleted, ..row.clone() }
+        }
+        _ => return,
+    };
+    if let Err(e) = pull::apply(fs, vec![gone], pull::From::Fresh) {
+        tracing::warn!(error = %e, "what happened to a row could not be merged");
     }
 }
 

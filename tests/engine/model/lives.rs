@@ -11,7 +11,7 @@ use super::Dice;
 use super::reference::{Entry, Errno, Outcome, Reference, short};
 use super::world::World;
 
-const STEPS: usize = 24;
+const STEPS: usize = 20;
 const NAMES: [&str; 6] = ["a", "b", "c.txt", "d", "e.x.y", "f.pdf"];
 /// Handles at the same time.
 const OPEN_MAX: usize = 5;
@@ -42,8 +42,6 @@ pub struct Life {
     /// Everything that anybody ever wrote.
     pub known: HashSet<Bytes>,
     pub offline: bool,
-    /// There is no network, by a step or for a start.
-    pub unplugged: bool,
     pub log: Vec<String>,
     serial: u64,
 }
@@ -63,7 +61,6 @@ impl Life {
             binned: HashSet::new(),
             known: HashSet::from([Bytes::new()]),
             offline: false,
-            unplugged: false,
             log: Vec::new(),
             serial: 0,
         }
@@ -71,6 +68,7 @@ impl Life {
 
     pub fn live(&mut self) {
         self.look();
+        self.take_over();
         for _ in 0..self.steps {
             if self.eager && self.dice.one_in(3) {
                 self.world.rough(&self.e, &mut self.dice);
@@ -102,6 +100,8 @@ impl Life {
                 self.offline = !self.offline;
                 self.note(format!("offline {}", self.offline));
                 self.unplug(self.offline);
+                // Whatever waited for the network looks now, not later.
+                self.look();
             }
             36 => {
                 self.note("poll".to_owned());
@@ -117,7 +117,6 @@ impl Life {
     }
 
     pub fn unplug(&mut self, unplugged: bool) {
-        self.unplugged = unplugged;
         self.e.fault.set_offline(unplugged);
     }
 

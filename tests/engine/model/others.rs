@@ -58,10 +58,10 @@ impl Life {
     fn send(&self) -> Status {
         let fs = self.e.fs().clone();
         self.e.block_on(async {
-            let mut draining = std::pin::pin!(fs.drain());
+            let mut draining = std::pin::pin!(tokio::time::timeout(PATIENCE * 9 / 10, fs.drain()));
             loop {
                 tokio::select! {
-                    status = &mut draining => return status,
+                    done = &mut draining => return done.unwrap_or_else(|_| panic!("stuck: {:#?}", fs.status())),
                     () = tokio::time::sleep(Duration::from_millis(2)) => self.world.tick(),
                 }
             }
@@ -107,9 +107,12 @@ impl Life {
 
     /// What others did is seen now. It must be in order, and is what the next steps start from.
     fn resync(&mut self) {
-        if self.alone {
-            return;
+        if !self.alone {
+            self.take_over();
         }
+    }
+
+    pub fn take_over(&mut self) {
         for open in &self.open {
             let wanted = self.plain.files[&open.ino].bytes.clone().unwrap();
             let got = self.e.read_fh(open.fh, 0, wanted.len() + 10).unwrap();
@@ -392,6 +395,12 @@ impl Life {
                 self.loses(bytes);
             } else {
                 self.binned.extend(bytes.filter(|b| self.dear.contains(b)));
+            }
+        }
+        if for_good && row.kind == Kind::Folder {
+            // With it goes what was put into the trash from below it; where that lay is not kept here.
+            for bytes in std::mem::take(&mut self.binned) {
+                self.dear.remove(&bytes);
             }
         }
         if for_good && self.dice.one_in(2) {

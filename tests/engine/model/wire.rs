@@ -151,19 +151,19 @@ fn weather(seed: u64) -> Vec<Fault> {
     let expired = Action::Status { code: 401, body: Some(unauthorized), retry_after: None };
     strike(None, "/drive/f**", expired, 0.05, Some(1));
     for path in ["/drive/f**", "/drive/storage/**", "/network/**", "/shards/**"] {
-        strike(None, path, Action::Reset, 0.02, None);
-        strike(None, path, Action::Lost, 0.03, None);
-        strike(None, path, status(500, None), 0.02, None);
-        strike(None, path, status(503, None), 0.01, None);
-        strike(None, path, status(429, Some(0)), 0.02, None);
-        strike(None, path, Action::Truncate { after: 7 }, 0.02, None);
-        strike(None, path, Action::Html, 0.01, None);
+        strike(None, path, Action::Reset, 0.05, None);
+        strike(None, path, Action::Lost, 0.06, None);
+        strike(None, path, status(500, None), 0.05, None);
+        strike(None, path, status(503, None), 0.03, None);
+        strike(None, path, status(429, Some(0)), 0.05, None);
+        strike(None, path, Action::Truncate { after: 7 }, 0.05, None);
+        strike(None, path, Action::Html, 0.03, None);
         // Few: each costs the whole patience.
         strike(None, path, Action::Stall { after: 3, duration: None }, 0.02, Some(1));
     }
-    strike(Some("PUT"), "/shards/**", Action::CutUpload { after: 2 }, 0.05, None);
+    strike(Some("PUT"), "/shards/**", Action::CutUpload { after: 2 }, 0.1, None);
     // A link that ran out.
-    strike(None, "/shards/**", status(403, None), 0.05, None);
+    strike(None, "/shards/**", status(403, None), 0.1, None);
     faults
 }
 
