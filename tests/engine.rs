@@ -14,6 +14,8 @@ mod model;
 mod names;
 #[path = "engine/odd.rs"]
 mod odd;
+#[path = "engine/open.rs"]
+mod open;
 #[path = "engine/remote.rs"]
 mod remote;
 #[path = "engine/sends.rs"]

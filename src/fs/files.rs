@@ -52,6 +52,9 @@ pub(super) struct File {
     pub state: Mutex<Option<State>>,
     /// Mirrors `changed || touched` for those who may not lock the state.
     pub unjournalled: AtomicBool,
+    /// Its name went with a change of another client while it was open here, with nothing journalled. What is
+    /// written to it from then on gets a name again. Set and read under the database's writer.
+    displaced: AtomicBool,
     refs: AtomicUsize,
     writers: AtomicUsize,
 }
@@ -60,6 +63,16 @@ impl File {
     /// Whether a handle may still write.
     pub fn has_writers(&self) -> bool {
         self.writers.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether another client's change took the name, and nobody here.
+    pub fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Acquire)
+    }
+
+    /// Whether that is so, from now on.
+    pub fn set_displaced(&self, displaced: bool) {
+        self.displaced.store(displaced, Ordering::Release);
     }
 }
 
@@ -142,6 +155,7 @@ impl Files {
                 ino,
                 state: Mutex::new(None),
                 unjournalled: AtomicBool::new(false),
+                displaced: AtomicBool::new(false),
                 refs: AtomicUsize::new(0),
                 writers: AtomicUsize::new(0),
             })

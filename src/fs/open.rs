@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 
 use super::files::{Held, Source, State};
-use super::{Answer, Error, Fs, OpenFlags, Opened, Result, now_ms};
+use super::{Answer, Error, Fs, OpenFlags, Opened, Result, now_ms, pull};
 use crate::store::nodes::{self, Node};
 use crate::store::{Content, ContentId, Tx};
 use crate::types::{Fh, Ino, Kind, Timestamp};
@@ -120,9 +120,16 @@ impl Fs {
             c.seal()?;
         }
         let now = now_ms();
-        let dropped = self.db().write(|tx| {
-            // A file without a name is nobody's once it is closed.
-            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(None) };
+        let (dropped, shown) = self.db().write(|tx| {
+            let Some(mut node) = nodes::get(tx, file.ino)? else { return Ok((None, None)) };
+            let mut shown = None;
+            if !node.linked {
+                // A file without a name is nobody's once it is closed, unless it was another client who took that.
+                if !(state.changed && file.is_displaced()) {
+                    return Ok((None, None));
+                }
+                shown = Some(pull::name_again(self, tx, &mut node)?);
+            }
             let before = node.content;
             if state.changed {
                 if let Some(c) = &staged {
@@ -134,8 +141,12 @@ impl Fs {
             }
             (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);
             nodes::save(tx, &node)?;
-            Ok(before.filter(|b| Some(*b) != node.content))
+            Ok((before.filter(|b| Some(*b) != node.content), shown))
         })?;
+        if let Some(notes) = shown {
+            file.set_displaced(false);
+            self.invalidate.tell(notes, |ino| self.outward(ino));
+        }
         (state.changed, state.touched) = (false, false);
         file.unjournalled.store(false, Ordering::Release);
         drop(guard);

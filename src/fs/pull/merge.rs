@@ -119,14 +119,16 @@ impl<'a> Merge<'a> {
 
     /// Somebody else deleted it, or put it into the trash.
     fn gone(&mut self, mut node: Node, row: &Row) -> Result<()> {
-        let edited = node.content_dirty() || self.fs.files.is_being_written(node.ino);
-        if node.kind == Kind::File && edited {
+        if node.content_dirty() {
             // An edit beats a delete: it becomes a file of its own.
             node.remote = None;
             (node.moved, node.due) = (false, now_ms());
             node.emptied = node.size == 0 && node.content.is_none();
             self.outcome.push = true;
             return nodes::save(self.tx, &node);
+        }
+        if node.kind == Kind::File && node.linked && self.fs.files.is_being_written(node.ino) {
+            return self.displace(&mut node);
         }
         if node.kind == Kind::Folder && node.linked {
             self.rescue(&node)?;
@@ -189,16 +191,13 @@ impl<'a> Merge<'a> {
 
     /// Somebody else's content.
     fn new_content(&mut self, mut node: Node, row: &Row) -> Result<()> {
-        if node.content_dirty() || self.fs.files.is_being_written(node.ino) {
+        if node.content_dirty() {
             return self.conflict(node, row);
         }
         if self.fs.files.is_open(node.ino) {
             // Pages and size are an inode's: who has it open keeps its version, the name gets a new inode.
             let moved = node.moved.then(|| (node.parent, node.name.clone()));
-            self.unname(&mut node)?;
-            (node.remote, node.tomb) = (None, true);
-            nodes::save(self.tx, &node)?;
-            self.outcome.doomed.push(node.ino);
+            self.displace(&mut node)?;
             return match moved {
                 Some((parent, name)) => self.add_moved(row, parent, name),
                 None => self.add_where_it_is(row),

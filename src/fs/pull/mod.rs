@@ -24,6 +24,7 @@ use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
 pub(super) use merge::ECHO;
+pub(super) use place::name_again;
 
 /// Rows merged in one transaction: a few milliseconds at most.
 const CHUNK: usize = 64;

@@ -3,9 +3,9 @@
 use super::merge::Merge;
 use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
-use crate::fs::now_ms;
+use crate::fs::{Fs, now_ms};
 use crate::names;
-use crate::store::Result;
+use crate::store::{Result, Tx};
 use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Timestamp};
 
@@ -136,16 +136,24 @@ impl Merge<'_> {
     }
 
     pub(super) fn free_conflict_name(&self, parent: Option<Ino>, name: &str) -> Result<String> {
-        let date = date_of(self.now);
-        let mut candidate = names::conflict(name, &self.fs.config.host, &date, 1);
-        let Some(parent) = parent else { return Ok(candidate) };
-        for n in 2..COPIES {
-            if nodes::child(self.tx, parent, &candidate)?.is_none() {
-                break;
-            }
-            candidate = names::conflict(name, &self.fs.config.host, &date, n);
+        conflict_name(self.fs, self.tx, parent, name, self.now)
+    }
+
+    /// The name and the row go; who has the file open keeps what it shows, and a name is found again for what they
+    /// write to it.
+    pub(super) fn displace(&mut self, node: &mut Node) -> Result<()> {
+        self.unname(node)?;
+        (node.remote, node.tomb) = (None, true);
+        nodes::save(self.tx, node)?;
+        self.outcome.doomed.push(node.ino);
+        if let Some(file) = self.fs.files.acquire_known(node.ino) {
+            self.fs.db().on_end(self.tx, move |committed| {
+                if committed {
+                    file.set_displaced(true);
+                }
+            });
         }
-        Ok(candidate)
+        Ok(())
     }
 
     /// Takes a node's name away; it is still in its folder's column.
@@ -207,8 +215,9 @@ impl Merge<'_> {
             for node in page {
                 match node.kind {
                     _ if moved_in(&node, id.as_ref()) => edited.push(node),
-                    Kind::File if node.content_dirty() || self.fs.files.is_being_written(node.ino) => {
-                        edited.push(node);
+                    Kind::File if node.content_dirty() => edited.push(node),
+                    Kind::File if self.fs.files.is_being_written(node.ino) => {
+                        self.displace(&mut node.clone())?;
                     }
                     Kind::Folder if node.remote.is_none() => edited.push(node),
                     Kind::Folder => self.rescue_within(&node, &mut edited)?,
@@ -272,6 +281,33 @@ impl Merge<'_> {
     fn fs_knows_all(&self) -> Result<bool> {
         Ok(nodes::meta(self.tx, "hydrated")?.is_some())
     }
+}
+
+/// Gives a node whose name another client took a name again: its own if that is free, else a conflict name.
+/// What the kernel is to be told of it.
+pub(in crate::fs) fn name_again(fs: &Fs, tx: &Tx, node: &mut Node) -> Result<Vec<Note>> {
+    let folder = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten();
+    let parent = folder.filter(|f| f.linked).map_or(Ino::ROOT, |f| f.ino);
+    if nodes::child(tx, parent, &node.name)?.is_some() {
+        tracing::warn!(name = %node.name, "changed elsewhere while it was open here; keeping both");
+        node.name = conflict_name(fs, tx, Some(parent), &node.name, Timestamp::now())?;
+    }
+    (node.parent, node.linked, node.tomb, node.alias) = (Some(parent), true, false, false);
+    Ok(vec![Note::Entry(parent, node.name.clone()), Note::Attr(parent)])
+}
+
+/// A free name for a conflict copy of `name`.
+fn conflict_name(fs: &Fs, tx: &Tx, parent: Option<Ino>, name: &str, now: Timestamp) -> Result<String> {
+    let date = date_of(now);
+    let mut candidate = names::conflict(name, &fs.config.host, &date, 1);
+    let Some(parent) = parent else { return Ok(candidate) };
+    for n in 2..COPIES {
+        if nodes::child(tx, parent, &candidate)?.is_none() {
+            break;
+        }
+        candidate = names::conflict(name, &fs.config.host, &date, n);
+    }
+    Ok(candidate)
 }
 
 /// Whether a node was moved into the folder `id` here and lies elsewhere on the server.
