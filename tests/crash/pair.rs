@@ -68,6 +68,12 @@ impl Side {
         }
     }
 
+    /// A name that was never used.
+    fn named(&mut self, infix: &str, ending: &str) -> String {
+        self.count += 1;
+        format!("{}{infix}{}{ending}", self.tag, self.count)
+    }
+
     fn note(&mut self, line: String) {
         self.ledger.story.push(format!("{}: {line}", self.tag));
     }
@@ -91,8 +97,7 @@ impl Side {
 
     /// A content that no other is.
     fn content(&mut self) -> (String, Vec<u8>) {
-        self.count += 1;
-        let id = format!("{}{}", self.tag, self.count);
+        let id = self.named("", "");
         let size = if self.rng.one_in(6) { 70_000 + self.rng.below(50_000) } else { self.rng.below(4000) };
         let mut bytes = format!("{id}\n").into_bytes();
         bytes.extend(self.rng.bytes(size));
@@ -156,7 +161,7 @@ impl Side {
             return self.own_delete();
         }
         let dir = self.some_dir();
-        let name = format!("{}-{}.txt", self.tag, self.count);
+        let name = self.named("-", ".txt");
         if let Some(id) = self.write_new(&dir.join(&name))? {
             self.ledger.own.insert(name, id);
         }
@@ -166,7 +171,7 @@ impl Side {
     /// As editors save.
     fn own_save(&mut self) -> Result<(), String> {
         let Some((name, path)) = self.some_own() else { return Ok(()) };
-        let temporary = path.with_file_name(format!("{}-{}.tmp", self.tag, self.count));
+        let temporary = path.with_file_name(self.named("-", ".tmp"));
         let Some(id) = self.write_new(&temporary)? else { return Ok(()) };
         self.note(format!("rename over {}", path.display()));
         let renamed = fs::rename(&temporary, &path);
@@ -182,8 +187,7 @@ impl Side {
 
     fn own_move(&mut self) -> Result<(), String> {
         let Some((name, path)) = self.some_own() else { return Ok(()) };
-        self.count += 1;
-        let new = format!("{}-{}.txt", self.tag, self.count);
+        let new = self.named("-", ".txt");
         let to = self.some_dir().join(&new);
         self.note(format!("move {} to {}", path.display(), to.display()));
         let moved = renameat_with(CWD, &path, CWD, &to, RenameFlags::NOREPLACE).map_err(io::Error::from);
@@ -207,8 +211,8 @@ impl Side {
 
     /// Makes, renames or removes a folder that only this side renames or removes.
     fn own_dir(&mut self) -> Result<(), String> {
-        self.count += 1;
-        let new = self.root.join(format!("{}-dir{}", self.tag, self.count));
+        let new = self.named("-dir", "");
+        let new = self.root.join(new);
         let prefix = format!("{}-dir", self.tag);
         let mine = |e: &fs::DirEntry| e.file_name().to_str().is_some_and(|n| n.starts_with(&prefix));
         let entries = fs::read_dir(&self.root);
@@ -258,8 +262,7 @@ impl Side {
 
     fn both_rename(&mut self) -> Result<(), String> {
         let path = self.both_path();
-        self.count += 1;
-        let to = path.with_file_name(format!("both-{}{}.txt", self.tag, self.count));
+        let to = path.with_file_name(format!("both-{}", self.named("", ".txt")));
         self.note(format!("rename {} to {}", path.display(), to.display()));
         let moved = renameat_with(CWD, &path, CWD, &to, RenameFlags::NOREPLACE).map_err(io::Error::from);
         self.tolerate(moved, "rename", &[ErrorKind::NotFound]).map(|_| ())
