@@ -75,7 +75,19 @@ impl Db {
         if readers.len() < READERS {
             readers.push(conn);
         }
+        drop(readers);
+        self.remember_damage(&out);
         out
+    }
+
+    /// Damage that was met once is looked for by the next open, which puts the store aside.
+    fn remember_damage<T>(&self, out: &Result<T>) {
+        if out.as_ref().is_err_and(Error::is_corrupt)
+            && let Some(dir) = self.0.path.parent()
+            && let Err(e) = super::dir::suspect(dir)
+        {
+            tracing::warn!(error = %e, "the damage of the database could not be noted");
+        }
     }
 
     /// One transaction. Once it returns it survives the death of the process. An error undoes everything.
@@ -121,6 +133,7 @@ impl Db {
             out
         };
         self.run_late();
+        self.remember_damage(&out);
         out
     }
 
@@ -150,11 +163,10 @@ impl Db {
 
     /// Reads every page; an error that [`Error::is_corrupt`] means if one is damaged.
     pub(super) fn check(&self) -> Result<()> {
-        let verdict: String = self.read(|c| Ok(c.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
-        Err(Error::corrupt(verdict))
+        self.read(|c| match c.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0))? {
+            verdict if verdict == "ok" => Ok(()),
+            verdict => Err(Error::corrupt(verdict)),
+        })
     }
 
     /// Drops everything that was put off.

@@ -142,7 +142,8 @@ impl Hand {
             let head = PAGE - offset % PAGE;
             let bytes = self.rng.bytes(left.min(if head < PAGE { head } else { AT_ONCE }));
             left -= bytes.len() as u64;
-            let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset).unwrap() + bytes.len());
+            let (from, to) =
+                (usize::try_from(offset).unwrap(), usize::try_from(offset).unwrap() + bytes.len());
             now.resize(now.len().max(to), 0);
             now[from..to].copy_from_slice(&bytes);
             let what = format!("{path} {} bytes at {offset}", bytes.len());
@@ -246,8 +247,10 @@ impl Hand {
 
     fn utimens(&mut self) -> Done {
         let path = self.some_file();
-        let time: Time =
-            (1_000_000_000 + self.rng.below(500_000_000).cast_signed(), self.rng.below(1_000_000_000).cast_signed());
+        let time: Time = (
+            1_000_000_000 + self.rng.below(500_000_000).cast_signed(),
+            self.rng.below(1_000_000_000).cast_signed(),
+        );
         let then = self.sure.with(&path, Entry::File(self.sure.bytes(&path), Some(time)));
         self.acknowledged(Call::Utimens, format!("{path} {}.{:09}", time.0, time.1), then, |hand| {
             let at = UNIX_EPOCH + Duration::new(time.0.unsigned_abs(), u32::try_from(time.1).unwrap());

@@ -182,7 +182,12 @@ impl Hand {
         f(self).map_err(|e| self.failed(what, &e))
     }
 
-    fn plain<T>(&mut self, call: Call, what: String, f: impl FnOnce(&Hand) -> io::Result<T>) -> Result<T, End> {
+    fn plain<T>(
+        &mut self,
+        call: Call,
+        what: String,
+        f: impl FnOnce(&Hand) -> io::Result<T>,
+    ) -> Result<T, End> {
         self.note(format!("{call:?} {what}"));
         f(self).map_err(|e| self.failed(&what, &e))
     }

@@ -67,7 +67,11 @@ impl Life {
         let cache = world.path(&format!("{name}.cache"));
         let mut command = world.command();
         command.args(["mount", "--force", "--pace", "100ms", "--poll-interval", "500ms", "--cache-dir"]);
-        command.arg(&cache).args(flags).arg(&at).envs(std::env::vars_os().filter(|(name, _)| name == "INXTFS_LOG"));
+        command
+            .arg(&cache)
+            .args(flags)
+            .arg(&at)
+            .envs(std::env::vars_os().filter(|(name, _)| name == "INXTFS_LOG"));
         let child = command.stdout(out.try_clone().unwrap()).stderr(Stdio::from(out)).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let killer = Killer(Arc::new(Target { pid: Mutex::new(Some(pid)), killed: AtomicBool::new(false) }));

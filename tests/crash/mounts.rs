@@ -9,7 +9,7 @@ use inxtfs::emulator::{Action, Fault, LogEntry};
 use crate::life::{Life, Point};
 use crate::pair::{Ledger, Side, id_of};
 use crate::tree::{Entry, Tree};
-use crate::world::World;
+use crate::world::{World, run};
 use crate::{asked, cloud, seed};
 
 const FLAGS: [&str; 2] = ["--writeback-delay", "150ms"];
@@ -54,7 +54,8 @@ impl Two {
         ];
         let things = u32::try_from(asked("INXTFS_THINGS", THINGS)).unwrap();
         let worked: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = sides.iter_mut().map(|side| scope.spawn(move || side.work(things))).collect();
+            let threads: Vec<_> =
+                sides.iter_mut().map(|side| scope.spawn(move || side.work(things))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         self.world.shared().knobs.set_faults(Vec::new());
@@ -63,7 +64,8 @@ impl Two {
         let failed = worked.into_iter().find_map(Result::err).or_else(|| match self.quiet() {
             Ok(tree) => {
                 let overrun = overrun(&self.world.log().since(mark));
-                judge(&tree, &ledgers, overrun).or_else(|| Some(self.world.harm().join("\n")).filter(|h| !h.is_empty()))
+                judge(&tree, &ledgers, overrun)
+                    .or_else(|| Some(self.world.harm().join("\n")).filter(|h| !h.is_empty()))
             }
             Err(why) => Some(why),
         });
@@ -80,15 +82,20 @@ impl Two {
         let start = Instant::now();
         loop {
             let codes = ["a", "b"].map(|name| {
-                let at = self.world.path(name);
-                self.world.run(["flush".as_ref(), at.as_os_str()]).code
+                // What is stuck must not keep the judge from telling.
+                let mut flush = self.world.command_of("timeout");
+                flush.args(["20", env!("CARGO_BIN_EXE_inxtfs"), "flush"]).arg(self.world.path(name));
+                run(&mut flush, "").code
             });
             let trees = self.lives.each_ref().map(|life| Tree::read(life.root()).map(timeless));
             let there = cloud::tree(&self.world);
             match &trees {
                 [Ok(a), Ok(b)] if codes == [0, 0] && *a == there && *b == there => return Ok(there),
                 _ if start.elapsed() < QUIET => std::thread::sleep(Duration::from_millis(500)),
-                _ => return Err(told_apart(&codes, &trees, &there)),
+                _ => {
+                    let status = self.world.run(["status", "--json"]).out;
+                    return Err(format!("{}\n{status}", told_apart(&codes, &trees, &there)));
+                }
             }
         }
     }
@@ -102,7 +109,8 @@ fn told_apart(codes: &[i32], trees: &[std::io::Result<Tree>; 2], there: &Tree) -
     let mut lines = vec![format!("they do not become one; flush: {codes:?}")];
     for (name, tree) in ["a", "b"].iter().zip(trees) {
         match tree {
-            Ok(tree) => lines.extend(there.differences(tree).into_iter().map(|d| format!("{name}, by the server: {d}"))),
+            Ok(tree) => lines
+                .extend(there.differences(tree).into_iter().map(|d| format!("{name}, by the server: {d}"))),
             Err(e) => lines.push(format!("{name}: {e}")),
         }
     }
@@ -154,12 +162,14 @@ fn is_called(name: &str, wanted: &str) -> bool {
 
 /// How many replaces came after another client's that their own look at the row was too early to see.
 fn overrun(log: &[LogEntry]) -> usize {
-    let of = |entry: &LogEntry, method: &str| entry.method == method && entry.path.starts_with("/drive/files/");
+    let of =
+        |entry: &LogEntry, method: &str| entry.method == method && entry.path.starts_with("/drive/files/");
     let mut overrun = 0;
     for (at, put) in log.iter().enumerate().filter(|(_, e)| of(e, "PUT")) {
         let meta = format!("{}/meta", put.path);
         let before = &log[..at];
-        let look = before.iter().rev().find(|e| e.method == "GET" && e.path == meta && e.client == put.client);
+        let look =
+            before.iter().rev().find(|e| e.method == "GET" && e.path == meta && e.client == put.client);
         let Some(seen) = look.and_then(|look| look.started.checked_sub(LAG * 2)) else { continue };
         let others = before.iter().filter(|e| of(e, "PUT") && e.path == put.path && e.client != put.client);
         overrun += others.filter(|e| e.started >= seen).count();
@@ -189,4 +199,3 @@ fn weather(seed: u64) -> Vec<Fault> {
     strike("PUT", "/shards/**", Action::CutUpload { after: 900 }, 0.03);
     faults
 }
-

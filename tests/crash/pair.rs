@@ -79,7 +79,12 @@ impl Side {
     }
 
     /// `false`: it failed in a way that may be.
-    fn tolerate<T>(&mut self, done: io::Result<T>, what: &str, but: &[ErrorKind]) -> Result<Option<T>, String> {
+    fn tolerate<T>(
+        &mut self,
+        done: io::Result<T>,
+        what: &str,
+        but: &[ErrorKind],
+    ) -> Result<Option<T>, String> {
         match done {
             Ok(out) => Ok(Some(out)),
             Err(e) if but.contains(&e.kind()) => {
@@ -141,7 +146,9 @@ impl Side {
         self.note(format!("write {id} to {}", path.display()));
         // The folder may have gone with the other side.
         let opened = OpenOptions::new().write(true).create_new(true).open(path);
-        let Some(mut file) = self.tolerate(opened, "create", &[ErrorKind::NotFound])? else { return Ok(None) };
+        let Some(mut file) = self.tolerate(opened, "create", &[ErrorKind::NotFound])? else {
+            return Ok(None);
+        };
         let written = file.write_all(&bytes);
         self.tolerate(written, "write", &[])?;
         drop(file);

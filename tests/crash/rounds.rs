@@ -100,7 +100,8 @@ impl Series {
     }
 
     fn check(&mut self, life: &Life) -> Result<(), String> {
-        let mut there: Vec<_> = std::fs::read_dir(life.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut there: Vec<_> =
+            std::fs::read_dir(life.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
         let known = |n: &str| WELCOME.contains(&n) || self.hands.iter().any(|hand| hand.name == n);
         there.retain(|name| !known(name.to_str().unwrap()));
         if !there.is_empty() {
@@ -127,7 +128,8 @@ impl Series {
                 _ => PATIENCE,
             };
             let start = Instant::now();
-            while start.elapsed() < patience && !killer.has_killed() && !hands.iter().any(|h| h.is_finished()) {
+            while start.elapsed() < patience && !killer.has_killed() && !hands.iter().any(|h| h.is_finished())
+            {
                 std::thread::sleep(Duration::from_millis(1));
             }
             killer.kill();

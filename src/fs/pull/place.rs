@@ -5,8 +5,8 @@ use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
 use crate::fs::{Fs, now_ms};
 use crate::names;
-use crate::store::{Result, Tx};
 use crate::store::nodes::{self, Node};
+use crate::store::{Result, Tx};
 use crate::types::{Ino, Kind, NodeId, Row, Timestamp};
 
 /// Conflict copies of one name and day that are told apart.

@@ -9,7 +9,8 @@ mod tree;
 
 pub use push::{
     Intent, Queue, clear_intent, defer, due, due_tombs, echoed, forget_echoes, intent, intents_at, looked,
-    next_due, note_echo, put_intent, queue, recount, swap_echoes, unblock_all, waiting_on, wake_all, wake_children,
+    next_due, note_echo, put_intent, queue, recount, swap_echoes, unblock_all, waiting_on, wake_all,
+    wake_children,
 };
 pub use tree::{
     adopt_orphans, below, by_remote, child, children, count, delete, doomed, get, has_children, highest,
