@@ -117,6 +117,7 @@ impl Fs {
         });
         fs.recover()?;
         fs.spawn(sync::run(fs.clone()));
+        fs.spawn(sync::tidy(fs.clone()));
         fs.spawn(pull::run(fs.clone()));
         fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));

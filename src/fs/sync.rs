@@ -197,13 +197,8 @@ impl Fs {
     }
 }
 
-pub(super) async fn run(fs: Arc<Fs>) {
-    let noting = fs.clone();
-    match tokio::task::spawn_blocking(move || noting.note_unsynced()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
-        Err(e) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
-    }
+/// What a start leaves for later: remains of the last life, and the look at a large database that was not closed.
+pub(super) async fn tidy(fs: Arc<Fs>) {
     let sweeping = fs.clone();
     match tokio::task::spawn_blocking(move || sweeping.blocks().sweep()).await {
         Ok(Ok(swept)) if !swept.quarantined.is_empty() => {
@@ -212,6 +207,24 @@ pub(super) async fn run(fs: Arc<Fs>) {
         Ok(Ok(_)) => {}
         Ok(Err(e)) => tracing::warn!(error = %e, "sweeping the cache directory failed"),
         Err(e) => tracing::error!(error = %e, "sweeping the cache directory failed"),
+    }
+    let checking = fs.clone();
+    match tokio::task::spawn_blocking(move || checking.store.check()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) if e.is_corrupt() => {
+            tracing::error!(error = %e, "the local database is damaged; the next mount puts it aside and makes a new one");
+        }
+        Ok(Err(e)) => tracing::warn!(error = %e, "the local database could not be checked"),
+        Err(e) => tracing::error!(error = %e, "checking the local database failed"),
+    }
+}
+
+pub(super) async fn run(fs: Arc<Fs>) {
+    let noting = fs.clone();
+    match tokio::task::spawn_blocking(move || noting.note_unsynced()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
+        Err(e) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
     }
     loop {
         tokio::time::sleep(fs.config.sync_every).await;

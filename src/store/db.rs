@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,8 +40,6 @@ struct Inner {
     late: Mutex<Vec<Late>>,
     /// Waiting for the next durable commit: their transaction has been committed.
     when_durable: Mutex<Vec<Late>>,
-    /// A damaged page was met.
-    damaged: AtomicBool,
 }
 
 impl Db {
@@ -60,7 +57,6 @@ impl Db {
             on_end: Mutex::default(),
             late: Mutex::default(),
             when_durable: Mutex::default(),
-            damaged: AtomicBool::new(false),
         })))
     }
 
@@ -80,19 +76,18 @@ impl Db {
             readers.push(conn);
         }
         drop(readers);
-        self.note_damage(&out);
+        self.remember_damage(&out);
         out
     }
 
-    fn note_damage<T>(&self, outcome: &Result<T>) {
-        if outcome.as_ref().is_err_and(Error::is_corrupt) && !self.0.damaged.swap(true, Ordering::AcqRel) {
-            tracing::error!("the local database is damaged; the next start looks at all of it");
+    /// Damage that was met once is looked for by the next open, which puts the store aside.
+    fn remember_damage<T>(&self, out: &Result<T>) {
+        if out.as_ref().is_err_and(Error::is_corrupt)
+            && let Some(dir) = self.0.path.parent()
+            && let Err(e) = super::dir::suspect(dir)
+        {
+            tracing::warn!(error = %e, "the damage of the database could not be noted");
         }
-    }
-
-    /// Whether a damaged page was met.
-    pub(super) fn met_damage(&self) -> bool {
-        self.0.damaged.load(Ordering::Acquire)
     }
 
     /// One transaction. Once it returns it survives the death of the process. An error undoes everything.
@@ -138,7 +133,7 @@ impl Db {
             out
         };
         self.run_late();
-        self.note_damage(&out);
+        self.remember_damage(&out);
         out
     }
 
@@ -168,11 +163,10 @@ impl Db {
 
     /// Reads every page; an error that [`Error::is_corrupt`] means if one is damaged.
     pub(super) fn check(&self) -> Result<()> {
-        let verdict: String = self.read(|c| Ok(c.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
-        Err(Error::corrupt(verdict))
+        self.read(|c| match c.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0))? {
+            verdict if verdict == "ok" => Ok(()),
+            verdict => Err(Error::corrupt(verdict)),
+        })
     }
 
     /// Drops everything that was put off.

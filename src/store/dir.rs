@@ -14,7 +14,9 @@ use crate::crypto::seal::Key;
 use crate::types::Timestamp;
 
 /// What makes up a store, and goes into quarantine together.
-const PARTS: [&str; 5] = [KEY_FILE, DB_FILE, "state.db-wal", "state.db-shm", "blocks"];
+const PARTS: [&str; 6] = [KEY_FILE, DB_FILE, "state.db-wal", "state.db-shm", "blocks", SUSPECT_FILE];
+/// There while the database is known, or was found, to be damaged.
+const SUSPECT_FILE: &str = "state.db.suspect";
 /// The database.
 pub(super) const DB_FILE: &str = "state.db";
 const KEY_FILE: &str = "store.key";
@@ -160,6 +162,25 @@ pub(super) fn sync(dir: &Path) -> Result<()> {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Notes that the database is damaged: the next open is to look.
+pub(super) fn suspect(dir: &Path) -> Result<()> {
+    File::create(dir.join(SUSPECT_FILE))?;
+    Ok(())
+}
+
+/// Whether that has been noted.
+pub(super) fn is_suspect(dir: &Path) -> bool {
+    dir.join(SUSPECT_FILE).exists()
+}
+
+/// The open has looked, and found it sound.
+pub(super) fn clear_suspicion(dir: &Path) -> Result<()> {
+    match std::fs::remove_file(dir.join(SUSPECT_FILE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether sealed bytes are here.

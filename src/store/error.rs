@@ -74,7 +74,8 @@ impl Error {
     }
 
     /// Whether the database itself says that it is damaged.
-    pub(super) fn is_corrupt(&self) -> bool {
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         matches!(self, Error::Db(e) if matches!(e.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
     }

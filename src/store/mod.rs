@@ -16,6 +16,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
@@ -32,6 +33,8 @@ struct Inner {
     db: Db,
     blocks: Blocks,
     rebooted: bool,
+    /// The last user did not end in order, and the database has not been read whole since.
+    unchecked: AtomicBool,
     // Last: given up after everything else is closed.
     _lock: dir::Lock,
 }
@@ -41,6 +44,13 @@ impl Drop for Inner {
         // What waits for a durable commit refers to the store itself; the next start does it.
         self.db.abandon();
     }
+}
+
+/// After a disorderly end a database up to this size is read whole before it is used: it takes a tenth of a second.
+const CHECK_AT_ONCE: u64 = 24 << 20;
+
+fn is_small(dir: &Path) -> bool {
+    std::fs::metadata(dir.join(dir::DB_FILE)).map_or(0, |meta| meta.len()) <= CHECK_AT_ONCE
 }
 
 /// A store, and what had to be done to open it.
@@ -72,6 +82,16 @@ impl Store {
 
     /// The same on a machine whose start has this id: for proofs of what a loss of power leaves.
     pub fn open_booted(dir: &Path, account: &str, account_key: &Key, boot: String) -> Result<Opened> {
+        match Self::open_once(dir, account, account_key, boot.clone()) {
+            // Met after the database was believed to be sound: the next look is a thorough one.
+            Err(e) if e.is_corrupt() && dir::is_suspect(dir) => {
+                Self::open_once(dir, account, account_key, boot)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(dir: &Path, account: &str, account_key: &Key, boot: String) -> Result<Opened> {
         let mut lock = dir::Lock::take(dir)?;
         let mut notices = Vec::new();
         let found = match dir::find_key(dir, account, account_key)? {
@@ -98,6 +118,8 @@ impl Store {
             }
         };
         lock.sign();
+        let unchecked =
+            last.as_ref().is_some_and(|(_, clean)| !clean) && !is_small(dir) && !dir::is_suspect(dir);
         let rebooted = last.as_ref().is_some_and(|(b, _)| *b != boot);
         let clean = last.is_none_or(|(_, clean)| clean);
         let blocks = Blocks::start(&db, dir, &key, boot.clone(), rebooted, clean)?;
@@ -108,7 +130,10 @@ impl Store {
             tx.execute("UPDATE meta SET boot = ?1, clean = 0", [&boot])?;
             Ok(())
         })?;
-        Ok(Opened { store: Store(Arc::new(Inner { db, blocks, rebooted, _lock: lock })), notices })
+        dir::clear_suspicion(dir)?;
+        let unchecked = AtomicBool::new(unchecked);
+        let store = Store(Arc::new(Inner { db, blocks, rebooted, unchecked, _lock: lock }));
+        Ok(Opened { store, notices })
     }
 
     /// The database, proven sound, and what its last user noted: boot id, and whether the end was orderly.
@@ -122,7 +147,7 @@ impl Store {
         if fresh && dir::has_blocks(dir) {
             return Err(Error::corrupt("it is gone, and blocks are there"));
         }
-        if !fresh && !last.1 {
+        if !fresh && (dir::is_suspect(dir) || !last.1 && is_small(dir)) {
             db.check()?;
         }
         Ok((db, (!fresh).then_some(last)))
@@ -146,13 +171,31 @@ impl Store {
         self.0.rebooted
     }
 
+    /// Reads a large database whole, if [`Store::open`] left that for later: each page is authenticated, so damage is an
+    /// error wherever it is met, but nobody should meet it months later. If some is found the next open puts the
+    /// store aside. Takes a while.
+    ///
+    /// # Errors
+    /// One that [`Error::is_corrupt`] means: it is damaged.
+    pub fn check(&self) -> Result<()> {
+        if !self.0.unchecked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let checked = self.0.db.check();
+        if checked.is_ok() {
+            self.0.unchecked.store(false, Ordering::Release);
+        }
+        checked
+    }
+
     /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
-    /// orderly, unless damage was met: the next start is to look at all of the database then. The last thing to be
-    /// done with a store.
+    /// orderly, unless something is left for the next start to look at. The last thing to be done with a store.
     pub fn close(&self) -> Result<()> {
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
-            tx.execute("UPDATE meta SET clean = ?1", [!self.0.db.met_damage()])?;
+            // What an earlier end left to be looked at may not have been, yet.
+            let clean = self.0.blocks.is_counted() && !self.0.unchecked.load(Ordering::Acquire);
+            tx.execute("UPDATE meta SET clean = ?1", [clean])?;
             Ok(())
         })?;
         self.0.db.checkpoint()

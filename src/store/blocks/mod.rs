@@ -26,7 +26,7 @@ mod tests;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -99,7 +99,13 @@ struct Shared {
     open_blocks: AtomicUsize,
     /// Contents that have (or had) open blocks, the oldest first.
     hot: Mutex<VecDeque<ContentId>>,
+    /// The rows' counters were not saved, and are still to be corrected.
+    uncounted: AtomicBool,
 }
+
+/// After a disorderly end the counters of so many contents are corrected before anything else is done; those of more
+/// while the store is used.
+const COUNT_AT_ONCE: u64 = 2000;
 
 /// The contents in use.
 #[derive(Default)]
@@ -139,10 +145,8 @@ impl Blocks {
             buried: Mutex::default(),
             open_blocks: AtomicUsize::new(0),
             hot: Mutex::default(),
+            uncounted: AtomicBool::new(!clean),
         }));
-        if !clean {
-            blocks.recount()?;
-        }
         let (cached, staged) = db.read(|c| {
             let sql = "SELECT ifnull(sum(bytes) FILTER (WHERE state = 0), 0),
                        ifnull(sum(bytes) FILTER (WHERE state = 1), 0) FROM contents";
@@ -150,6 +154,9 @@ impl Blocks {
         })?;
         blocks.0.cached.store(cached, Ordering::Relaxed);
         blocks.0.staged.store(staged, Ordering::Relaxed);
+        if !clean && db.read(rows::count)? <= COUNT_AT_ONCE {
+            blocks.recount()?;
+        }
         Ok(blocks)
     }
 
@@ -270,6 +277,11 @@ impl Blocks {
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage { cached: self.0.cached.load(Ordering::Relaxed), staged: self.0.staged.load(Ordering::Relaxed) }
+    }
+
+    /// Whether the counters are right, a disorderly end notwithstanding.
+    pub(super) fn is_counted(&self) -> bool {
+        !self.0.uncounted.load(Ordering::Acquire)
     }
 
     /// Saves counters and times of use that were put off.

@@ -81,6 +81,19 @@ pub(super) fn select(conn: &Conn, condition: &str) -> Result<Vec<ContentRow>> {
     Ok(rows)
 }
 
+/// The contents that follow `after`, in the order of their numbers.
+pub(super) fn following(conn: &Conn, after: ContentId, limit: u32) -> Result<Vec<ContentRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM contents WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut stmt = conn.prepare_cached(&sql)?;
+    let rows = stmt.query_map((after.0, limit), content)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
+}
+
+/// How many contents there are.
+pub(super) fn count(conn: &Conn) -> Result<u64> {
+    Ok(conn.query_row("SELECT count(*) FROM contents", [], |row| uint(row, 0))?)
+}
+
 /// Makes the row; its `id` is given by the database.
 pub(super) fn insert(tx: &Tx, row: &ContentRow, boot: &str) -> Result<ContentId> {
     let sql =

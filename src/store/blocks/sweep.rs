@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use rusqlite::OptionalExtension;
 
@@ -30,21 +31,29 @@ pub struct Swept {
     pub quarantined: Vec<PathBuf>,
 }
 
+/// Files looked at in one transaction.
+const CHUNK: usize = 64;
+/// Contents counted in one transaction.
+const COUNTED: u32 = 256;
+
 impl Blocks {
     /// Removes the files of forgotten contents, and files that no row names. Of the latter, staged blocks are
     /// put aside if the machine was restarted (the database may have lost its last commits), and removed if
-    /// not (nobody was ever told that they were safe).
+    /// not (nobody was ever told that they were safe). Corrects counters that a disorderly end left wrong.
     pub fn sweep(&self) -> Result<Swept> {
         let mut swept = Swept::default();
         let files = own_files(&self.0.root)?;
-        self.0.db.write(|tx| {
-            self.sweep_doomed(tx, &mut swept)?;
-            for (cid, path) in &files {
-                self.sweep_file(tx, cid, path, &mut swept)?;
-            }
-            Ok(())
-        })?;
+        self.0.db.write(|tx| self.sweep_doomed(tx, &mut swept))?;
+        // In short transactions: others want to write.
+        for some in files.chunks(CHUNK) {
+            self.0.db.write(|tx| {
+                some.iter().try_for_each(|(cid, path)| self.sweep_file(tx, cid, path, &mut swept))
+            })?;
+        }
         self.0.slabs.trim()?;
+        if self.0.uncounted.load(Ordering::Acquire) {
+            self.recount()?;
+        }
         Ok(swept)
     }
 
@@ -121,18 +130,38 @@ impl Blocks {
         Ok(out)
     }
 
-    /// Corrects the counters in the rows, which were not saved.
+    /// Corrects the counters in the rows, which were not saved, and the sums.
     pub(super) fn recount(&self) -> Result<()> {
-        self.0.db.write(|tx| {
-            for row in rows::select(tx, "1")? {
-                let bytes = self.measure(tx, &row)?;
-                if bytes != row.bytes {
-                    let sql = "UPDATE contents SET bytes = ?2 WHERE id = ?1";
-                    tx.prepare_cached(sql)?.execute((row.id.0, rows::int(bytes)))?;
-                }
+        let mut after = ContentId(0);
+        while let Some(last) = self.0.db.write(|tx| self.recount_some(tx, after))? {
+            after = last;
+        }
+        self.0.uncounted.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// The last content that was looked at; `None` at the end.
+    fn recount_some(&self, tx: &Tx, after: ContentId) -> Result<Option<ContentId>> {
+        let some = rows::following(tx, after, COUNTED)?;
+        for row in &some {
+            // Who has it in use knows better.
+            if self.0.live(row.id).is_some() || self.0.touched.lock().contains_key(&row.id) {
+                continue;
             }
-            Ok(())
-        })
+            let (bytes, before, staged) = (self.measure(tx, row)?, row.bytes, row.staged);
+            if bytes == before {
+                continue;
+            }
+            let sql = "UPDATE contents SET bytes = ?2 WHERE id = ?1";
+            tx.prepare_cached(sql)?.execute((row.id.0, rows::int(bytes)))?;
+            let shared = self.0.clone();
+            self.0.db.on_end(tx, move |committed| {
+                if committed {
+                    shared.count(staged, bytes, before);
+                }
+            });
+        }
+        Ok(some.last().map(|row| row.id))
     }
 
     fn measure(&self, conn: &Conn, row: &ContentRow) -> Result<u64> {
