@@ -128,11 +128,12 @@ impl Merge<'_> {
 
 /// Reads again what is due: by the feeds if they still show it, else row by row.
 pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
-    if due(fs)?.is_empty() {
+    let now = now_ms();
+    if due(fs, now)?.is_empty() {
         return Ok(());
     }
     super::refresh(fs).await?;
-    for watch in due(fs)? {
+    for watch in due(fs, now)? {
         let node = fs.db().read(|c| nodes::get(c, watch.ino))?;
         let Some(id) = node.as_ref().and_then(|n| n.id().cloned()) else {
             fs.db().write(|tx| end(fs, tx, watch.ino))?.into_iter().for_each(|id| fs.sync.retire(id));
@@ -154,8 +155,8 @@ pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
     Ok(())
 }
 
-fn due(fs: &Fs) -> crate::fs::Result<Vec<Watch>> {
-    Ok(fs.db().read(|c| nodes::due_watches(c, now_ms(), LOOKS))?)
+fn due(fs: &Fs, now: i64) -> crate::fs::Result<Vec<Watch>> {
+    Ok(fs.db().read(|c| nodes::due_watches(c, now, LOOKS))?)
 }
 
 impl Fs {

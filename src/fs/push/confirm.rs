@@ -145,7 +145,7 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
         let node = nodes::get(tx, ino)?;
         let replaced = node.as_ref().is_some_and(|n| n.remote.is_some());
         if let (Some(id), Some(version)) = (what.content, &what.version)
-            && !(replaced && watch::keeps_staged(fs, tx, id)?)
+            && !(replaced && !legacy.is_taken_over() && watch::keeps_staged(fs, tx, id)?)
         {
             fs.blocks().adopt(tx, id, version)?;
         }

@@ -45,6 +45,11 @@ impl Legacy {
         Ok(Legacy { heir: Some(content), parts })
     }
 
+    /// Whether the content will hold all of what it shows.
+    pub(super) fn is_taken_over(&self) -> bool {
+        self.heir.is_some()
+    }
+
     /// After it was confirmed.
     pub(super) fn hand_over(self) {
         let Some(heir) = self.heir.filter(|c| !c.is_staged()) else { return };
