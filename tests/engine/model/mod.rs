@@ -6,6 +6,8 @@
 //! shows bytes that nobody wrote) and becomes the new starting point; in the end both sides agree.
 //!
 //! `INXTFS_SEED` repeats one life, `INXTFS_SEQUENCES` says how many there are; a life that fails prints its steps.
+//! `INXTFS_LOG` (such as `inxtfs=debug`) lets the drive tell what it does, `INXTFS_SLOW` names lives that take so many
+//! milliseconds.
 
 mod lives;
 mod others;
@@ -107,6 +109,9 @@ pub fn run(
     birth: impl Fn(u64) -> Life + Sync,
 ) {
     let (next, failed, began) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Instant::now());
+    if let Ok(filter) = std::env::var("INXTFS_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
     let slow = number("INXTFS_SLOW").map(Duration::from_millis);
     std::thread::scope(|s| {
         for _ in 0..THREADS {
