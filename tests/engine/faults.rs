@@ -539,13 +539,17 @@ fn a_partial_overwrite_that_was_uploaded_is_wholly_here_without_network() {
     let mut bytes = noise(300_000, 1);
     e.put("f.bin", &bytes).unwrap();
     e.drain();
+    e.put("hole", b"").unwrap();
+    e.truncate("hole", 100).unwrap();
     e.patch("f.bin", 100_000, b"patched").unwrap();
     bytes[100_000..100_007].copy_from_slice(b"patched");
     e.converged();
     e.fault.set_offline(true);
     assert_eq!(e.read("f.bin").unwrap(), bytes);
+    assert_eq!(e.read("hole").unwrap(), [0; 100][..]);
     e.restart();
     assert_eq!(e.read("f.bin").unwrap(), bytes);
+    assert_eq!(e.read("hole").unwrap(), [0; 100][..]);
 }
 
 #[test]

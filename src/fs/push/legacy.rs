@@ -33,11 +33,9 @@ impl Legacy {
 
     fn read(fs: &Fs, id: ContentId) -> Result<Self> {
         let content = fs.blocks().open(id)?;
-        if content.base().is_none() {
-            return Ok(Legacy::default());
-        }
+        // Holes, too: nothing says of a cached content where it has some.
         let rest = partial(&content.written(), content.size());
-        if rest.len() > MAX {
+        if rest.is_empty() || rest.len() > MAX {
             return Ok(Legacy::default());
         }
         let take = |r: Range<u64>| Ok((r.start, fs.read_local(&content, r)?));

@@ -5,7 +5,9 @@
 //! what a look at the cloud changes is checked (every acknowledged content is somewhere, open files keep theirs, nothing
 //! shows bytes that nobody wrote) and becomes the new starting point; in the end both sides agree.
 //!
-//! `INXTFS_SEED` repeats one life, `INXTFS_SEQUENCES` says how many there are; a life that fails prints its steps.
+//! `INXTFS_SEED` repeats one life, `INXTFS_SEQUENCES` says how many there are, from `INXTFS_FIRST` on; a life that fails prints its steps.
+//! `INXTFS_LOG` (such as `inxtfs=debug`) lets the drive tell what it does, `INXTFS_SLOW` names lives that take so many
+//! milliseconds.
 
 mod lives;
 mod others;
@@ -67,7 +69,8 @@ fn with_another_client_about_both_sides_agree_in_the_end_and_nothing_is_lost() {
 fn many(what: &str, sequences: u64, alone: bool) {
     let count = number("INXTFS_SEQUENCES").unwrap_or(sequences);
     let first = number("INXTFS_SEED");
-    let seeds = first.map_or(1..1 + count, |seed| seed..seed + 1);
+    let begin = number("INXTFS_FIRST").unwrap_or(1);
+    let seeds = first.map_or(begin..begin + count, |seed| seed..seed + 1);
     run(
         what,
         seeds,
@@ -107,6 +110,9 @@ pub fn run(
     birth: impl Fn(u64) -> Life + Sync,
 ) {
     let (next, failed, began) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Instant::now());
+    if let Ok(filter) = std::env::var("INXTFS_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
     let slow = number("INXTFS_SLOW").map(Duration::from_millis);
     std::thread::scope(|s| {
         for _ in 0..THREADS {

@@ -100,6 +100,8 @@ impl Life {
     /// Looks at the feeds, so that none is looked at between two steps; takes what they showed for given.
     pub fn look(&mut self) {
         if !self.offline {
+            // A look that fails shows nothing.
+            self.world.fair(&self.e);
             self.e.polls(1);
             self.resync();
         }
