@@ -395,3 +395,17 @@ fn names_that_linux_or_the_service_refuse_are_refused_at_once() {
     e.converged();
     assert_eq!(e.cloud.rows().iter().filter(|r| r.kind == Kind::File).count(), 10);
 }
+
+/// The row it left waits for its content, and it waited for the name of that row: neither was ever sent.
+#[test]
+fn a_file_renamed_over_another_and_back_settles() {
+    let e = Engine::new();
+    e.put("a", b"first").unwrap();
+    e.put("b", b"second").unwrap();
+    e.drain();
+    e.rename("a", "b").unwrap();
+    e.rename("b", "a").unwrap();
+    e.converged();
+    assert_eq!(e.read("a").unwrap(), "first");
+    assert_eq!(e.ls(""), ["a"]);
+}

@@ -98,18 +98,18 @@ async fn next(
     if !node.is_dirty() {
         return Ok(false);
     }
-    let parent = gate(fs, node)?;
+    let (parent, placed) = gate(fs, node)?;
     match (&node.remote, node.kind) {
         (None, Kind::Folder) => mkdir(fs, node, parent).await?,
-        (Some(_), _) if node.moved => relocate(fs, node, parent).await?,
+        (Some(_), _) if node.moved && placed => relocate(fs, node, parent).await?,
         _ => content::push(fs, turn, node, parent).await?,
     }
     Ok(true)
 }
 
 /// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
-/// dirty, and nobody else holds its name there. Returns the folder's identity.
-fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<NodeId, Stop> {
+/// dirty, and nobody else holds its name there. Returns the folder's identity, and whether it can take its place there.
+fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
@@ -117,6 +117,11 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<NodeId, Stop> {
         };
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
+        }
+        if let Some(id) = parent.id()
+            && is_waited_for(tx, node, id)?
+        {
+            return Ok(Some(Gate::Content(id.clone())));
         }
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
@@ -133,7 +138,8 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<NodeId, Stop> {
         Ok((!ring.is_empty()).then_some(Gate::Ring))
     })?;
     match verdict {
-        Some(Gate::Open(id)) => Ok(id),
+        Some(Gate::Open(id)) => Ok((id, true)),
+        Some(Gate::Content(id)) => Ok((id, false)),
         Some(Gate::Ring) => Err(step_aside(fs, node)),
         Some(Gate::Others) => {
             fs.push.wake();
@@ -154,6 +160,8 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<NodeId, Stop> {
 enum Gate {
     /// Nothing is in the way.
     Open(NodeId),
+    /// Its content goes first: what holds its name waits for that.
+    Content(NodeId),
     /// It waits for nodes that wait for it: a ring of names or folders, which it can leave.
     Ring,
     /// The same, and others have to leave the ring.
@@ -176,6 +184,16 @@ fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>>
         }
     }
     if places { name_holder(tx, node, id) } else { Ok(None) }
+}
+
+/// Whether what has the node's name on the server is its own former row, which is trashed once the content is safe: it
+/// was renamed over another file and back.
+fn is_waited_for(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<bool> {
+    if node.remote.is_none() || !node.moved || !node.content_dirty() {
+        return Ok(false);
+    }
+    let holders = nodes::holders(tx, folder, &node.name)?;
+    Ok(holders.iter().any(|h| h.tomb && h.is_dirty() && h.waits_for == Some(node.ino)))
 }
 
 /// A dirty node that, on the server, still has the name this one wants.

@@ -102,7 +102,8 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         .read(|c| {
             let busy = nodes::intent(c, node.ino)?.is_some();
             let waits = match node.waits_for {
-                Some(w) => nodes::get(c, w)?.is_some_and(|n| n.is_dirty()),
+                // For its content to be safe; where it lies does not matter.
+                Some(w) => nodes::get(c, w)?.is_some_and(|n| n.is_dirty() && n.content_dirty()),
                 None => false,
             };
             let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
