@@ -1,8 +1,8 @@
 //! What was asked, and how it ended: for tests that count requests.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -38,6 +38,8 @@ pub struct Entry {
     pub response_bytes: u64,
     /// When it came in.
     pub started: SystemTime,
+    /// When what it asked for had been done or refused; `None` for requests that met trouble before.
+    pub handled: Option<SystemTime>,
     /// `internxt-client-id`, or else `internxt-client`.
     pub client: Option<String>,
 }
@@ -47,6 +49,7 @@ pub(super) struct Live {
     method: String,
     path: String,
     started: SystemTime,
+    pub(super) handled: OnceLock<SystemTime>,
     client: Option<String>,
     pub(super) status: AtomicU16,
     pub(super) request_bytes: Arc<AtomicU64>,
@@ -63,6 +66,7 @@ impl Live {
             request_bytes: self.request_bytes.load(Ordering::Acquire),
             response_bytes: self.response_bytes.load(Ordering::Acquire),
             started: self.started,
+            handled: self.handled.get().copied(),
             client: self.client.clone(),
         }
     }
@@ -141,6 +145,7 @@ impl RequestLog {
             method: method.to_owned(),
             path: path_and_query.to_owned(),
             started: SystemTime::now(),
+            handled: OnceLock::new(),
             client,
             status: AtomicU16::new(0),
             request_bytes: Arc::default(),

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -192,6 +192,7 @@ impl Service {
             _ => {}
         }
         let response = self.handle(request, peer, &live, upward).await;
+        let _ = live.handled.set(SystemTime::now());
         if let Some(call) = handled {
             call();
         }

@@ -37,7 +37,7 @@ impl Hand {
         }
         match self.rng.below(22) {
             0..=3 if files < FILES => self.create(),
-            0..=3 | 4 => self.unlink(),
+            0..=4 => self.unlink(),
             5 | 6 => self.write(How::Truncate),
             7 => self.write(How::Append),
             8 => self.write(How::Within),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{World, eventually, is_mounted, is_running, signal};
+use crate::world::{Ran, World, eventually, is_mounted, is_running, run, signal};
 
 /// No life lasts longer: whatever hangs in the kernel ends with the process.
 const LONGEST: Duration = Duration::from_secs(150);
@@ -140,6 +140,13 @@ impl Drop for Life {
         self.killer.kill();
         self.reap();
     }
+}
+
+/// `inxtfs flush`, for so many seconds at most: what is stuck must not keep anybody from telling.
+pub fn flush(world: &World, name: &str, seconds: u32) -> Ran {
+    let mut flush = world.command_of("timeout");
+    flush.args([&seconds.to_string(), env!("CARGO_BIN_EXE_inxtfs"), "flush"]).arg(world.path(name));
+    run(&mut flush, "")
 }
 
 /// A mountpoint, clear at the end whatever happens before.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::hand::Hand;
-use crate::life::{Life, Point};
+use crate::life::{Life, Point, flush};
 use crate::points::Plan;
 use crate::rng::Rng;
 use crate::tree::{Entry, Tree};
@@ -15,7 +15,7 @@ const HANDS: usize = 2;
 /// Rounds on one account.
 const SERIES: u64 = 50;
 /// A named point that is not come by after this long is done without.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Short, so that sending and working meet.
 const FLAGS: [&str; 2] = ["--writeback-delay", "20ms"];
 const DRIVE: &str = "drive";
@@ -145,7 +145,7 @@ impl Series {
         let mut life = Life::start(&self.world, DRIVE, &FLAGS);
         life.stand();
         self.check(&life)?;
-        let ran = self.world.on_drive("flush", &[]);
+        let ran = flush(&self.world, DRIVE, 80);
         if ran.code != 0 {
             let status = self.world.status();
             return Err(format!("flush: {}\n{}\n{status:#}\n{}", ran.code, ran.err, life.told()));
