@@ -280,23 +280,6 @@ impl Engine {
         names
     }
 
-    /// All paths and what is there, contents left alone.
-    pub fn paths(&self) -> BTreeMap<String, Kind> {
-        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
-        while let Some(folder) = todo.pop() {
-            // A folder may go while this is looking.
-            let Ok(entries) = self.entries(&folder) else { continue };
-            for entry in entries {
-                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
-                if entry.attr.kind == Kind::Folder {
-                    todo.push(path.clone());
-                }
-                found.insert(path, entry.attr.kind);
-            }
-        }
-        found
-    }
-
     /// All paths, folders without bytes.
     pub fn tree(&self) -> BTreeMap<String, Option<Bytes>> {
         let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);

@@ -266,7 +266,7 @@ impl Life {
 
     fn look(&mut self) {
         let told = self.m.told();
-        let names: BTreeSet<_> = self.m.engine.paths().into_keys().filter(|p| p != "d").collect();
+        let names: BTreeSet<_> = self.m.paths().into_keys().filter(|p| p != "d").collect();
         let mut shown = Tree::new();
         for path in &names {
             match self.m.shown(path).map(|s| (s.bytes, s.mtime)) {

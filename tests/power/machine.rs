@@ -78,9 +78,26 @@ impl Machine {
         Ok(Shown { bytes, mtime: self.engine.stat(path)?.mtime })
     }
 
+    /// All paths and what is there, contents left alone.
+    pub fn paths(&self) -> BTreeMap<String, Kind> {
+        let (mut found, mut todo) = (BTreeMap::new(), vec![String::new()]);
+        while let Some(folder) = todo.pop() {
+            // A folder may go while this is looking.
+            let Ok(entries) = self.engine.entries(&folder) else { continue };
+            for entry in entries {
+                let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+                if entry.attr.kind == Kind::Folder {
+                    todo.push(path.clone());
+                }
+                found.insert(path, entry.attr.kind);
+            }
+        }
+        found
+    }
+
     /// All files.
     pub fn tree(&self) -> BTreeMap<String, Shown> {
-        let files = self.engine.paths().into_iter().filter(|(_, kind)| *kind == Kind::File);
+        let files = self.paths().into_iter().filter(|(_, kind)| *kind == Kind::File);
         files.map(|(path, _)| (path.clone(), self.shown(&path).unwrap())).collect()
     }
 
