@@ -1,6 +1,7 @@
 //! Looking around in the mirror.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -211,12 +212,14 @@ impl Paths {
         let mut parts = Vec::new();
         let mut stmt = conn.prepare_cached("SELECT parent, name FROM nodes WHERE ino=?1")?;
         while ino != Ino::ROOT && parts.len() < SHOWN {
-            if !self.known.contains_key(&ino) {
-                let row = stmt.query_row([int(ino.0)], |r| Ok((r.get::<_, Option<i64>>(0)?, r.get(1)?)));
-                let Some((Some(parent), name)) = row.optional()? else { return Ok(None) };
-                self.known.insert(ino, (Ino(uint(parent)), name));
-            }
-            let Some((parent, name)) = self.known.get(&ino) else { return Ok(None) };
+            let (parent, name) = match self.known.entry(ino) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let row = stmt.query_row([int(ino.0)], |r| Ok((r.get::<_, Option<i64>>(0)?, r.get(1)?)));
+                    let Some((Some(parent), name)) = row.optional()? else { return Ok(None) };
+                    unknown.insert((Ino(uint(parent)), name))
+                }
+            };
             parts.push(name.clone());
             ino = *parent;
         }
