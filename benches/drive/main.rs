@@ -8,7 +8,6 @@ mod limits;
 mod reads;
 mod scene;
 mod trees;
-#[allow(dead_code)]
 #[path = "../../tests/cli/world.rs"]
 mod world;
 mod writes;

@@ -103,7 +103,7 @@ fn a_full_account_is_told_with_its_remedy_survives_a_restart_and_heals_by_itself
     // Nobody is asked meanwhile, so nothing can change.
     e.fault.set_offline(true);
     e.restart();
-    assert_eq!(e.failed(), [item.clone()]);
+    assert_eq!(e.failed(), std::slice::from_ref(&item));
     assert_eq!(e.read("d/big.bin").unwrap(), data);
     assert_eq!(e.export(item.id), (data.clone(), vec![]));
     e.fault.clear();
@@ -204,7 +204,10 @@ fn damaged_staged_bytes_are_an_error_and_wait_and_all_others_can_be_exported() {
     // Everything else is there.
     let (bytes, missing) = e.export(item.id);
     let lost = damaged[0]..(damaged[0] + (1 << 16)).min(200_000);
-    assert_eq!(missing.iter().map(|(range, _)| range.clone()).collect::<Vec<_>>(), [lost.clone()]);
+    assert_eq!(
+        missing.iter().map(|(range, _)| range.clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&lost)
+    );
     let lost = usize::try_from(lost.start).unwrap()..usize::try_from(lost.end).unwrap();
     let mut known = data.clone();
     known[lost].fill(0);
@@ -260,7 +263,7 @@ fn a_part_written_over_what_the_server_lost_is_exportable_and_its_rest_is_never_
     // The plan has no say in it.
     e.cloud.set_plan(|p| p.quota += 1);
     e.fs().retry_blocked().unwrap();
-    assert_eq!(e.failed(), [item.clone()]);
+    assert_eq!(e.failed(), std::slice::from_ref(&item));
     e.put("f.bin", b"whole").unwrap();
     e.converged();
 }

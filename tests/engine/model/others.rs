@@ -145,9 +145,8 @@ impl Life {
             plain.files.insert(attr.ino, file);
         }
         for open in &self.open {
-            if !plain.files.contains_key(&open.ino) {
-                plain.files.insert(open.ino, self.plain.files.remove(&open.ino).unwrap());
-            }
+            let files = &mut self.plain.files;
+            plain.files.entry(open.ino).or_insert_with(|| files.remove(&open.ino).unwrap());
         }
         self.plain = plain;
     }
