@@ -6,6 +6,7 @@ use std::time::Duration;
 use inxtfs::fs::Config;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::Method as M;
+use inxtfs::remote::fault::{Action, Fault};
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::Status;
 
@@ -284,7 +285,13 @@ fn one_new_name_on_both_sides() {
 #[test]
 fn a_new_name_that_was_taken_unseen_is_found_before_the_create() {
     let quiet = Config { poll_interval: Duration::from_secs(3600), ..patient() };
-    let e = Engine::over(Memory::new(), quiet);
+    let cloud = Memory::new();
+    let fault = Fault::new(cloud.client("here"), 1);
+    // Nor does an announcement tell.
+    fault.always(M::Events, Action::Offline);
+    let mut e = Engine::down(cloud, fault, quiet);
+    e.start();
+    e.hydrated();
     e.foreign_file(&e.cloud_root(), "a.txt", b"theirs");
     // Split otherwise, and the other kind: the service would take them all.
     e.cloud.add_file(&e.cloud_root(), RemoteName::whole("b.txt"), b"theirs");

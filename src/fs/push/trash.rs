@@ -83,10 +83,12 @@ fn is_tomb(fs: &Fs, node: &Node) -> bool {
 async fn look_first(fs: &Arc<Fs>) -> Result<bool> {
     let Err(e) = pull::refresh(fs).await else { return Ok(true) };
     tracing::debug!(error = %e, "deletes wait: the feeds cannot be read");
-    let now = now_ms();
+    let (now, why) = (now_ms(), e.to_string());
     fs.db().write(|tx| {
-        for node in nodes::due_tombs(tx, now, ROUND)? {
-            nodes::defer(tx, node.ino, now + backoff(fs, node.tries.max(1)))?;
+        for mut node in nodes::due_tombs(tx, now, ROUND)? {
+            node.tries = node.tries.saturating_add(1);
+            (node.due, node.error) = (now + backoff(fs, node.tries), Some(why.clone()));
+            nodes::save(tx, &node)?;
         }
         Ok(())
     })?;
