@@ -31,6 +31,7 @@ pub struct Plug {
 
 impl Plug {
     pub fn new() -> Plug {
+        clear_the_dead();
         let point = tempfile::tempdir().unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([SERVER, "--exact", "--nocapture", "--test-threads=1"])
@@ -107,6 +108,17 @@ impl Plug {
     pub fn syncs(&mut self) -> (u64, u64) {
         let state = self.state();
         (state[1], state[2])
+    }
+}
+
+/// A test that was killed leaves its disk's mount behind, dead.
+fn clear_the_dead() {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for line in table.lines().filter(|line| line.contains(super::serve::SOURCE)) {
+        let at = Path::new(line.split(' ').nth(4).unwrap());
+        if std::fs::metadata(at).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN)) {
+            let _ = rustix::mount::unmount(at, rustix::mount::UnmountFlags::DETACH);
+        }
     }
 }
 
