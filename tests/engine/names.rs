@@ -395,3 +395,26 @@ fn names_that_linux_or_the_service_refuse_are_refused_at_once() {
     e.converged();
     assert_eq!(e.cloud.rows().iter().filter(|r| r.kind == Kind::File).count(), 10);
 }
+
+#[test]
+fn a_file_renamed_over_another_and_back_again_settles() {
+    let e = Engine::new();
+    e.put("a", b"first").unwrap();
+    e.put("b", b"second").unwrap();
+    e.put("c", b"third").unwrap();
+    e.drain();
+    e.rename("a", "b").unwrap();
+    e.rename("b", "a").unwrap();
+    e.converged();
+    assert_eq!(e.tree().len(), 2);
+    assert_eq!((&e.cloud.files()["a"][..], &e.cloud.files()["c"][..]), (&b"first"[..], &b"third"[..]));
+    // The same with a third one between.
+    e.put("b", b"second").unwrap();
+    e.drain();
+    e.rename("a", "b").unwrap();
+    e.rename("c", "a").unwrap();
+    e.rename("b", "c").unwrap();
+    e.converged();
+    assert_eq!(e.tree().len(), 2);
+    assert_eq!((&e.cloud.files()["a"][..], &e.cloud.files()["c"][..]), (&b"third"[..], &b"first"[..]));
+}

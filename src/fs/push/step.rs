@@ -103,18 +103,18 @@ async fn next(fs: &Arc<Fs>, turn: &Turn) -> std::result::Result<bool, Stop> {
     if !node.is_dirty() {
         return Ok(false);
     }
-    let parent = gate(fs, &node)?;
+    let (parent, content_first) = gate(fs, &node)?;
     match (&node.remote, node.kind) {
         (None, Kind::Folder) => mkdir(fs, &node, parent).await?,
-        (Some(_), _) if node.moved => relocate(fs, &node, parent).await?,
+        (Some(_), _) if node.moved && !content_first => relocate(fs, &node, parent).await?,
         _ => content::push(fs, turn, &node, parent).await?,
     }
     Ok(true)
 }
 
 /// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
-/// dirty, and nobody else holds its name there. Returns the folder's identity.
-fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
+/// dirty, and nobody else holds its name there. Returns the folder's identity, and whether only the content can go.
+fn gate(fs: &Fs, node: &Node) -> std::result::Result<(NodeId, bool), Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
@@ -127,7 +127,11 @@ fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
         let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
         nodes::save(tx, &waiting)?;
         let ring = ring_of(tx, &waiting)?;
-        if node.remote.is_none() {
+        let deletes = through_a_delete(tx, &ring)?;
+        if deletes && node.remote.is_some() && node.content_dirty() {
+            return Ok(parent.id().cloned().map(Gate::Content));
+        }
+        if node.remote.is_none() || deletes {
             // It cannot step aside; another of the ring can.
             ring.iter().try_for_each(|ino| nodes::defer(tx, *ino, 0))?;
             return Ok((!ring.is_empty()).then_some(Gate::Others));
@@ -135,7 +139,8 @@ fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
         Ok((!ring.is_empty()).then_some(Gate::Ring))
     })?;
     match verdict {
-        Some(Gate::Open(id)) => Ok(id),
+        Some(Gate::Open(id)) => Ok((id, false)),
+        Some(Gate::Content(id)) => Ok((id, true)),
         Some(Gate::Ring) => Err(step_aside(fs, node)),
         Some(Gate::Others) => {
             fs.push.wake();
@@ -149,6 +154,8 @@ fn gate(fs: &Fs, node: &Node) -> std::result::Result<NodeId, Stop> {
 enum Gate {
     /// Nothing is in the way.
     Open(NodeId),
+    /// Of a ring with a delete in it, which waits until this content is safe under another row: that goes first.
+    Content(NodeId),
     /// It waits for nodes that wait for it: a ring of names or folders, which it can leave.
     Ring,
     /// The same, and others have to leave the ring.
@@ -181,9 +188,19 @@ fn ring_of(tx: &Tx, start: &Node) -> store::Result<Vec<Ino>> {
             return Ok(others);
         }
         others.push(ino);
-        at = nodes::get(tx, ino)?.filter(|n| n.is_dirty() && !n.tomb).and_then(|n| n.waits_for);
+        at = nodes::get(tx, ino)?.filter(Node::is_dirty).and_then(|n| n.waits_for);
     }
     Ok(Vec::new())
+}
+
+/// Whether one of a ring is a delete: it holds a name, and waits for its bytes to be safe elsewhere.
+fn through_a_delete(tx: &Tx, ring: &[Ino]) -> store::Result<bool> {
+    for ino in ring {
+        if nodes::get(tx, *ino)?.is_some_and(|n| n.tomb) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.
