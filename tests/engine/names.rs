@@ -396,16 +396,25 @@ fn names_that_linux_or_the_service_refuse_are_refused_at_once() {
     assert_eq!(e.cloud.rows().iter().filter(|r| r.kind == Kind::File).count(), 10);
 }
 
-/// The row it left waits for its content, and it waited for the name of that row: neither was ever sent.
 #[test]
-fn a_file_renamed_over_another_and_back_settles() {
+fn a_file_renamed_over_another_and_back_again_settles() {
     let e = Engine::new();
     e.put("a", b"first").unwrap();
     e.put("b", b"second").unwrap();
+    e.put("c", b"third").unwrap();
     e.drain();
     e.rename("a", "b").unwrap();
     e.rename("b", "a").unwrap();
     e.converged();
-    assert_eq!(e.read("a").unwrap(), "first");
-    assert_eq!(e.ls(""), ["a"]);
+    assert_eq!(e.tree().len(), 2);
+    assert_eq!((&e.cloud.files()["a"][..], &e.cloud.files()["c"][..]), (&b"first"[..], &b"third"[..]));
+    // The same with a third one between.
+    e.put("b", b"second").unwrap();
+    e.drain();
+    e.rename("a", "b").unwrap();
+    e.rename("c", "a").unwrap();
+    e.rename("b", "c").unwrap();
+    e.converged();
+    assert_eq!(e.tree().len(), 2);
+    assert_eq!((&e.cloud.files()["a"][..], &e.cloud.files()["c"][..]), (&b"third"[..], &b"first"[..]));
 }

@@ -98,17 +98,17 @@ async fn next(
     if !node.is_dirty() {
         return Ok(false);
     }
-    let (parent, placed) = gate(fs, node)?;
+    let (parent, content_first) = gate(fs, node)?;
     match (&node.remote, node.kind) {
         (None, Kind::Folder) => mkdir(fs, node, parent).await?,
-        (Some(_), _) if node.moved && placed => relocate(fs, node, parent).await?,
+        (Some(_), _) if node.moved && !content_first => relocate(fs, node, parent).await?,
         _ => content::push(fs, turn, node, parent).await?,
     }
     Ok(true)
 }
 
 /// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
-/// dirty, and nobody else holds its name there. Returns the folder's identity, and whether it can take its place there.
+/// dirty, and nobody else holds its name there. Returns the folder's identity, and whether only the content can go.
 fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
@@ -118,11 +118,6 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
         }
-        if let Some(id) = parent.id()
-            && is_waited_for(tx, node, id)?
-        {
-            return Ok(Some(Gate::Content(id.clone())));
-        }
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
         };
@@ -130,7 +125,11 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
         let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
         nodes::save(tx, &waiting)?;
         let ring = ring_of(tx, &waiting)?;
-        if node.remote.is_none() {
+        let deletes = through_a_delete(tx, &ring)?;
+        if deletes && node.remote.is_some() && node.content_dirty() {
+            return Ok(parent.id().cloned().map(Gate::Content));
+        }
+        if node.remote.is_none() || deletes {
             // It cannot step aside; another of the ring can.
             ring.iter().try_for_each(|ino| nodes::defer(tx, *ino, 0))?;
             return Ok((!ring.is_empty()).then_some(Gate::Others));
@@ -138,8 +137,8 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
         Ok((!ring.is_empty()).then_some(Gate::Ring))
     })?;
     match verdict {
-        Some(Gate::Open(id)) => Ok((id, true)),
-        Some(Gate::Content(id)) => Ok((id, false)),
+        Some(Gate::Open(id)) => Ok((id, false)),
+        Some(Gate::Content(id)) => Ok((id, true)),
         Some(Gate::Ring) => Err(step_aside(fs, node)),
         Some(Gate::Others) => {
             fs.push.wake();
@@ -160,7 +159,7 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
 enum Gate {
     /// Nothing is in the way.
     Open(NodeId),
-    /// Its content goes first: what holds its name waits for that.
+    /// Of a ring with a delete in it, which waits until this content is safe under another row: that goes first.
     Content(NodeId),
     /// It waits for nodes that wait for it: a ring of names or folders, which it can leave.
     Ring,
@@ -186,16 +185,6 @@ fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>>
     if places { name_holder(tx, node, id) } else { Ok(None) }
 }
 
-/// Whether what has the node's name on the server is its own former row, which is trashed once the content is safe: it
-/// was renamed over another file and back.
-fn is_waited_for(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<bool> {
-    if node.remote.is_none() || !node.moved || !node.content_dirty() {
-        return Ok(false);
-    }
-    let holders = nodes::holders(tx, folder, &node.name)?;
-    Ok(holders.iter().any(|h| h.tomb && h.is_dirty() && h.waits_for == Some(node.ino)))
-}
-
 /// A dirty node that, on the server, still has the name this one wants.
 fn name_holder(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<Option<Ino>> {
     let holders = nodes::holders(tx, folder, &node.name)?;
@@ -211,9 +200,19 @@ fn ring_of(tx: &Tx, start: &Node) -> store::Result<Vec<Ino>> {
             return Ok(others);
         }
         others.push(ino);
-        at = nodes::get(tx, ino)?.filter(|n| n.is_dirty() && !n.tomb).and_then(|n| n.waits_for);
+        at = nodes::get(tx, ino)?.filter(Node::is_dirty).and_then(|n| n.waits_for);
     }
     Ok(Vec::new())
+}
+
+/// Whether one of a ring is a delete: it holds a name, and waits for its bytes to be safe elsewhere.
+fn through_a_delete(tx: &Tx, ring: &[Ino]) -> store::Result<bool> {
+    for ino in ring {
+        if nodes::get(tx, *ino)?.is_some_and(|n| n.tomb) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.

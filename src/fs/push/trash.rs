@@ -104,8 +104,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         .read(|c| {
             let busy = nodes::intent(c, node.ino)?.is_some();
             let waits = match node.waits_for {
-                // For its content to be safe; where it lies does not matter.
-                Some(w) => nodes::get(c, w)?.is_some_and(|n| n.is_dirty() && n.content_dirty()),
+                Some(w) => nodes::get(c, w)?.is_some_and(|n| is_unsafe(&n)),
                 None => false,
             };
             let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
@@ -204,7 +203,12 @@ fn was_edited(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
 /// Whether a tombstone waits for a node that is still to be brought over.
 fn waits(fs: &Fs, node: &Node) -> remote::Result<bool> {
     let Some(first) = node.waits_for else { return Ok(false) };
-    fs.db().read(|c| Ok(nodes::get(c, first)?.is_some_and(|n| n.is_dirty()))).map_err(local)
+    fs.db().read(|c| Ok(nodes::get(c, first)?.is_some_and(|n| is_unsafe(&n)))).map_err(local)
+}
+
+/// Whether the bytes a node took over are not yet under its own row.
+fn is_unsafe(heir: &Node) -> bool {
+    heir.is_dirty() && (heir.content_dirty() || heir.remote.is_none())
 }
 
 /// Whether a row is where we moved it away from, and the replica does not know.

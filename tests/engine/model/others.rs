@@ -145,8 +145,9 @@ impl Life {
             plain.files.insert(attr.ino, file);
         }
         for open in &self.open {
-            let files = &mut self.plain.files;
-            plain.files.entry(open.ino).or_insert_with(|| files.remove(&open.ino).unwrap());
+            if let Some(nameless) = self.plain.files.remove(&open.ino) {
+                plain.files.entry(open.ino).or_insert(nameless);
+            }
         }
         self.plain = plain;
     }
@@ -233,6 +234,8 @@ impl Life {
         self.unplug(false);
         self.world.fair(&self.e);
         self.offline = false;
+        // The session is known to be good again: a drain gives up at once while it is not.
+        self.e.polls(1);
         for _ in 0..3 {
             let status = self.send();
             if status.totals.items > 0 && !self.alone && status.queue.iter().all(lost_base) {
