@@ -140,7 +140,8 @@ fn checkpoint(c: &crate::store::Conn, kind: Kind) -> crate::store::Result<Option
 async fn poll(fs: &Arc<Fs>) -> Result<()> {
     doubts(fs).await?;
     let mut seen = fs.pull.gate.lock().await;
-    if now_ms() - seen.last_delta < UNCONDITIONAL_MS {
+    let passed_over = fs.pull.again.swap(false, Ordering::AcqRel);
+    if !passed_over && now_ms() - seen.last_delta < UNCONDITIONAL_MS {
         let (folders, files) = tokio::join!(fs.remote.newest(Kind::Folder), fs.remote.newest(Kind::File));
         let newest = [fs.health.note(folders)?, fs.health.note(files)?];
         if newest == seen.newest {
@@ -148,7 +149,11 @@ async fn poll(fs: &Arc<Fs>) -> Result<()> {
             return Ok(());
         }
     }
-    delta(fs, &mut seen).await
+    let read = delta(fs, &mut seen).await;
+    if read.is_err() && passed_over {
+        fs.pull.again.store(true, Ordering::Release);
+    }
+    read
 }
 
 /// Reads what changed, now.

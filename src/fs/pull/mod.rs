@@ -9,7 +9,7 @@ mod place;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -47,6 +47,8 @@ pub(super) struct Pull {
     wake: Notify,
     /// Rows that looked like echoes of our own writes: read again at this time (milliseconds).
     doubted: Mutex<HashMap<NodeId, (Kind, i64)>>,
+    /// Rows were passed over because of what was under way: the next look reads the feeds, whatever the probe says.
+    again: AtomicBool,
     /// Seconds since 1970 of the last complete look; 0: never.
     last_sync: AtomicI64,
 }
@@ -76,6 +78,8 @@ pub(super) struct Outcome {
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
     pub push: bool,
+    /// A row was passed over for now.
+    pub again: bool,
 }
 
 /// Merges rows into the mirror.
@@ -124,6 +128,9 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
 }
 
 fn finish(fs: &Arc<Fs>, outcome: Outcome) {
+    if outcome.again {
+        fs.pull.again.store(true, Ordering::Release);
+    }
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {
