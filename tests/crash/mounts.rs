@@ -63,9 +63,9 @@ impl Two {
         let ledgers = sides.map(|side| side.ledger);
         let failed = worked.into_iter().find_map(Result::err).or_else(|| match self.quiet() {
             Ok(tree) => {
-                let overrun = overrun(&self.world.log().since(mark));
-                judge(&tree, &ledgers, overrun)
-                    .or_else(|| Some(self.world.harm().join("\n")).filter(|h| !h.is_empty()))
+                let log = self.world.log().since(mark);
+                let wrong = judge(&tree, &ledgers, overrun(&log)).map(|wrong| wrong + &fights(&log));
+                wrong.or_else(|| Some(self.world.harm().join("\n")).filter(|h| !h.is_empty()))
             }
             Err(why) => Some(why),
         });
@@ -175,6 +175,30 @@ fn overrun(log: &[LogEntry]) -> usize {
         overrun += puts.iter().filter(met).count();
     }
     overrun
+}
+
+/// What was asked about rows that both replaced, for the story of a failure.
+fn fights(log: &[LogEntry]) -> String {
+    let mut lines = String::new();
+    let rows: BTreeSet<_> = log.iter().filter(|e| e.method == "PUT").map(|e| e.path.as_str()).collect();
+    for row in rows.into_iter().filter(|row| row.starts_with("/drive/files/")) {
+        let about: Vec<_> = log.iter().filter(|e| e.path.starts_with(row)).collect();
+        let by: BTreeSet<_> = about.iter().filter(|e| e.method == "PUT").map(|e| &e.client).collect();
+        if by.len() < 2 {
+            continue;
+        }
+        lines += &format!("  {row}:\n");
+        for e in about {
+            let at = |time: std::time::SystemTime| {
+                time.duration_since(log[0].started).unwrap_or_default().as_millis()
+            };
+            let (what, client) = (&e.path[row.len()..], e.client.as_deref().unwrap_or_default());
+            let client = client.get(..4).unwrap_or_default();
+            let (from, to) = (at(e.started), e.handled.map(at));
+            lines += &format!("    {client} {} {what} {from}..{to:?} ms: {:?}\n", e.method, e.status);
+        }
+    }
+    lines
 }
 
 /// Trouble with every route, of every kind that passes.

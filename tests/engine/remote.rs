@@ -10,7 +10,7 @@ use inxtfs::remote::fault::{Action, Fault};
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::Status;
 
-use super::harness::{Engine, READ, Recorder, WRITE, eventually, noise, patient};
+use super::harness::{Engine, READ, Recorder, WRITE, eager, eventually, noise, patient};
 
 /// A drive with the files, sent; `f` lies in the root.
 fn with(files: &[&str]) -> Engine {
@@ -360,6 +360,23 @@ fn lagging_replicas_undo_nothing_of_ours() {
     e.foreign_write(&id, b"theirs");
     e.cloud.set_lag(0);
     eventually("theirs shows", || e.read("d/h.txt").unwrap() == "theirs");
+    e.converged();
+}
+
+#[test]
+fn what_was_passed_over_while_a_request_was_unresolved_is_looked_at_again() {
+    // Waits so long that nothing but another look at the feeds can bring it.
+    let e = Engine::over(Memory::new(), Config { pace: Duration::from_secs(1), ..eager() });
+    e.put("f.txt", b"ours").unwrap();
+    e.drain();
+    e.polls(1);
+    let id = e.row("f.txt").id;
+    e.fault.script(M::Relocate, 1, Action::Lost);
+    e.rename("f.txt", "g.txt").unwrap();
+    eventually("it was done", || e.cloud.row(&id).unwrap().name.display() == "g.txt");
+    e.foreign_write(&id, b"theirs");
+    e.polls(2);
+    eventually("theirs shows", || e.read("g.txt").unwrap() == "theirs");
     e.converged();
 }
 

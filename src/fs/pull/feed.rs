@@ -165,7 +165,8 @@ async fn poll(fs: &Arc<Fs>) -> Result<()> {
     watch::look(fs).await?;
     let mut seen = fs.pull.gate.lock().await;
     // What bears a stamp from the future stays the newest whatever happens.
-    let probe_tells = seen.newest.iter().flatten().all(|(_, t)| is_plausible(*t));
+    let passed_over = fs.pull.again.swap(false, Ordering::AcqRel);
+    let probe_tells = !passed_over && seen.newest.iter().flatten().all(|(_, t)| is_plausible(*t));
     if probe_tells && seen.last_delta.is_some_and(|at| at.elapsed() < UNCONDITIONAL) {
         let (folders, files) = tokio::join!(fs.remote.newest(Kind::Folder), fs.remote.newest(Kind::File));
         let newest = [fs.health.note(folders)?, fs.health.note(files)?];
@@ -174,7 +175,11 @@ async fn poll(fs: &Arc<Fs>) -> Result<()> {
             return Ok(());
         }
     }
-    delta(fs, &mut seen).await
+    let read = delta(fs, &mut seen).await;
+    if read.is_err() && passed_over {
+        fs.pull.again.store(true, Ordering::Release);
+    }
+    read
 }
 
 /// Reads what changed, now.

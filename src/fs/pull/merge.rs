@@ -47,7 +47,8 @@ impl<'a> Merge<'a> {
     fn unknown(&mut self, row: &Row) -> Result<()> {
         let Some(folder) = row.parent.as_ref() else { return Ok(()) };
         if !nodes::intents_at(self.tx, folder, &row.name.display())?.is_empty() {
-            // Maybe our own create, whose answer is not here yet: resolving that finds it.
+            // Maybe our own create, whose answer is not here yet: resolving that finds it. If it is not, a later look does.
+            self.outcome.again = true;
             return Ok(());
         }
         if self.arrived_late(row)? {
@@ -92,6 +93,7 @@ impl<'a> Merge<'a> {
     fn known(&mut self, node: Node, row: &Row) -> Result<()> {
         let Some(confirmed) = node.remote.clone() else { return Ok(()) };
         if nodes::intent(self.tx, node.ino)?.is_some() {
+            self.outcome.again |= *row != confirmed;
             return Ok(());
         }
         if self.is_stale(&confirmed, row) {

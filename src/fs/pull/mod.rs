@@ -14,7 +14,7 @@ pub(super) mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -56,6 +56,8 @@ pub(super) struct Pull {
     doubted: Mutex<HashMap<NodeId, (Kind, Instant)>>,
     /// What is wrong with the feeds.
     trouble: Mutex<Option<String>>,
+    /// Rows were passed over because of what was under way: the next look reads the feeds, whatever the probe says.
+    again: AtomicBool,
     /// Seconds since 1970 of the last complete look; 0: never.
     last_sync: AtomicI64,
 }
@@ -94,6 +96,8 @@ pub(super) struct Outcome {
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
     pub push: bool,
+    /// A row was passed over for now.
+    pub again: bool,
 }
 
 /// Merges rows into the mirror.
@@ -165,6 +169,9 @@ pub(super) fn step_beside(fs: &Arc<Fs>, ino: Ino) -> Result<()> {
 /// What is left to do after a transaction that merged. No file's state is locked meanwhile.
 pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
     outcome.copies.iter().for_each(|c| fs.fetch_rest_soon(c));
+    if outcome.again {
+        fs.pull.again.store(true, Ordering::Release);
+    }
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {
         if let Note::Data(ino) = note {
