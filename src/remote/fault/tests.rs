@@ -133,7 +133,7 @@ async fn a_seed_repeats_itself_whatever_else_is_called() {
     assert!(Random::weather(0).draw(1, Method::List, 1).is_none());
     let kinds: std::collections::HashSet<_> =
         first.iter().map(|i| std::mem::discriminant(&i.action)).collect();
-    assert_eq!(kinds.len(), 4, "every way of failing comes up");
+    assert_eq!(kinds.len(), 5, "every way of failing comes up");
 }
 
 #[tokio::test]
