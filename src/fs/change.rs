@@ -36,19 +36,28 @@ impl Fs {
             Err(e) => return Answer::Now(Err(e)),
         };
         self.with_listed(&[parent], move |fs| {
-            if let Some(node) = fs.db().read(|c| nodes::child(c, parent, &name))? {
-                return match node.kind {
-                    _ if flags.exclusive => Err(Error::Exists),
-                    Kind::Folder => Err(Error::IsDir),
-                    Kind::File => {
-                        let opened = fs.open_now(node.ino, flags)?;
-                        Ok((fs.attr(&fs.node(node.ino)?), opened))
+            // Another client's file may appear between the look and the making: then that is opened.
+            for last in [false, true] {
+                if let Some(node) = fs.db().read(|c| nodes::child(c, parent, &name))? {
+                    return match node.kind {
+                        _ if flags.exclusive => Err(Error::Exists),
+                        Kind::Folder => Err(Error::IsDir),
+                        Kind::File => {
+                            let opened = fs.open_now(node.ino, flags)?;
+                            Ok((fs.attr(&fs.node(node.ino)?), opened))
+                        }
+                    };
+                }
+                match fs.plant(parent, &name, Kind::File) {
+                    Err(Error::Exists) if !last && !flags.exclusive => {}
+                    planted => {
+                        let node = planted?;
+                        let opened = fs.open_now(node.ino, OpenFlags { truncate: false, ..flags })?;
+                        return Ok((fs.attr(&node), opened));
                     }
-                };
+                }
             }
-            let node = fs.plant(parent, &name, Kind::File)?;
-            let opened = fs.open_now(node.ino, OpenFlags { truncate: false, ..flags })?;
-            Ok((fs.attr(&node), opened))
+            Err(Error::Exists)
         })
     }
 

@@ -17,6 +17,8 @@ const FLAGS: [&str; 2] = ["--writeback-delay", "150ms"];
 const THINGS: u64 = 70;
 /// Replicas of the emulated service show a write after this long.
 const LAG: Duration = Duration::from_millis(40);
+/// One look at a row is not told from the next, which may have been for another reason.
+const BLUR: Duration = Duration::from_secs(2);
 /// How long quiet may take to come.
 const QUIET: Duration = Duration::from_secs(100);
 
@@ -165,7 +167,7 @@ fn overrun(log: &[LogEntry]) -> usize {
         let meta = format!("{}/meta", put.path);
         let own = |e: &&LogEntry| e.method == "GET" && e.path == meta && e.client == put.client;
         let look = log.iter().filter(own).rfind(|e| e.handled.is_some_and(|at| at <= put.started));
-        let Some(seen) = look.and_then(|look| look.started.checked_sub(LAG)) else { continue };
+        let Some(seen) = look.and_then(|look| look.started.checked_sub(LAG + BLUR)) else { continue };
         let met = |(other, other_end): &&(&LogEntry, std::time::SystemTime)| {
             other.path == put.path
                 && other.client != put.client
