@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::files::{Handle, Source};
 use super::open::loaded;
 use super::{Answer, Error, Fs, Result};
-use crate::store::{Content, Piece};
+use crate::store::{Content, ContentId, Piece};
 use crate::types::{Fh, Version};
 
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
@@ -148,27 +148,47 @@ impl Fs {
             self.check_sound(&version)?;
         }
         for piece in content.read(within.clone())? {
-            match (piece, content.version()) {
-                (Piece::Data(_, bytes), _) => out.push(Segment::Data(bytes)),
-                (Piece::Gap(gap), Some(version)) if !content.is_staged() => {
-                    out.push(Segment::Missing(Miss { content: content.clone(), version, range: gap }));
-                }
-                (Piece::Gap(gap), _) => self.collect_base(content, gap, depth, out)?,
+            match piece {
+                Piece::Data(_, bytes) => out.push(Segment::Data(bytes)),
+                Piece::Gap(gap) => self.collect_gap(content, gap, depth, out)?,
             }
         }
         zeros(range.end.saturating_sub(within.end.max(range.start)), out);
         Ok(())
     }
 
-    /// A staged content's gap: the base's bytes as far as they count, then zeros.
-    fn collect_base(
+    /// A staged content's gap: the base's bytes as far as they count, then zeros. A cached content's: to be fetched.
+    /// The one becomes the other when its upload is confirmed, at any moment.
+    fn collect_gap(
         &self,
-        content: &Content,
+        content: &Arc<Content>,
         gap: Range<u64>,
         depth: usize,
         out: &mut Vec<Segment>,
     ) -> Result<()> {
-        let Some((base, limit)) = content.base() else {
+        let base = content.base();
+        // After the look at the base: what is staged now was so then.
+        if content.is_staged() {
+            let before = out.len();
+            let done = self.collect_base(base, gap.clone(), depth, out);
+            if done.is_ok() || content.is_staged() {
+                return done;
+            }
+            out.truncate(before);
+        }
+        let version = content.version().ok_or_else(gone)?;
+        out.push(Segment::Missing(Miss { content: content.clone(), version, range: gap }));
+        Ok(())
+    }
+
+    fn collect_base(
+        &self,
+        base: Option<(ContentId, u64)>,
+        gap: Range<u64>,
+        depth: usize,
+        out: &mut Vec<Segment>,
+    ) -> Result<()> {
+        let Some((base, limit)) = base else {
             zeros(gap.end - gap.start, out);
             return Ok(());
         };
@@ -198,19 +218,24 @@ impl Fs {
             return Err(Error::Io("staged contents lie too deep on one another".to_owned()));
         }
         let range = range.start..range.end.min(content.size());
-        if let (Some(version), false) = (content.version(), content.is_staged()) {
-            let missing = content.missing(range)?.into_iter();
-            out.extend(missing.map(|range| Miss {
-                content: content.clone(),
-                version: version.clone(),
-                range,
-            }));
-            return Ok(());
+        let (base, written) = (content.base(), content.written());
+        // After the look at those: what is staged now was so then.
+        if content.is_staged() {
+            let Some((base, limit)) = base else { return Ok(()) };
+            match self.blocks().open(base) {
+                // The upload was confirmed just now, and the base let go.
+                Err(crate::store::Error::Gone(_)) if !content.is_staged() => {}
+                base => {
+                    let base = base?;
+                    return written
+                        .gaps(range.start..range.end.min(limit))
+                        .try_for_each(|gap| self.collect_misses(&base, gap, depth + 1, out));
+                }
+            }
         }
-        let Some((base, limit)) = content.base() else { return Ok(()) };
-        let base = self.blocks().open(base)?;
-        for gap in content.written().gaps(range.start..range.end.min(limit)) {
-            self.collect_misses(&base, gap, depth + 1, out)?;
+        for range in content.missing(range)? {
+            let version = content.version().ok_or_else(gone)?;
+            out.push(Miss { content: content.clone(), version, range });
         }
         Ok(())
     }
@@ -254,6 +279,11 @@ impl Fs {
             self.fetch_soon(content, version, want);
         }
     }
+}
+
+/// Bytes that are nowhere are an error, never zeros.
+fn gone() -> Error {
+    Error::Io("where the rest of the file is to be fetched from is not known any more".to_owned())
 }
 
 fn zeros(count: u64, out: &mut Vec<Segment>) {

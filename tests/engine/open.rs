@@ -94,3 +94,21 @@ fn what_was_written_and_never_flushed_when_they_replaced_the_file_leaves_no_empt
     e.converged();
     assert_eq!(e.ls(""), ["f.txt"]);
 }
+
+#[test]
+fn a_read_while_the_upload_of_a_partial_write_is_confirmed_serves_no_zeros() {
+    let e = with(&[]);
+    for round in 0..40_u8 {
+        let mut expected = vec![round; 9000];
+        e.put("f.bin", &expected).unwrap();
+        e.drain();
+        e.patch("f.bin", 2545, &[0xff; 100]).unwrap();
+        expected[2545..2645].fill(0xff);
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(|| e.drain());
+            while !sent.is_finished() {
+                assert!(e.read("f.bin").unwrap() == expected, "round {round}");
+            }
+        });
+    }
+}

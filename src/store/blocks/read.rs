@@ -22,7 +22,8 @@ const _: () = assert!(ZEROS.len() as u64 == BLOCK);
 /// How a part of a read is to be answered.
 enum Step {
     Done(Vec<Piece>),
-    Sealed(Part, Entry),
+    /// Of a content that was staged then, or not: it may have been uploaded since.
+    Sealed(Part, Entry, bool),
     Fetched(Part, Loc, u32),
 }
 
@@ -49,9 +50,8 @@ impl Content {
                     pieces.into_iter().for_each(|p| push(out, p));
                     return Ok(());
                 }
-                Step::Sealed(part, entry) => match self.unseal(part.block, &entry)? {
+                Step::Sealed(part, entry, staged) => match self.unseal(part.block, &entry)? {
                     Some(bytes) => {
-                        let staged = self.is_staged();
                         cut(part, &entry.set(), &bytes, !staged, out);
                         return Ok(());
                     }
@@ -196,7 +196,7 @@ fn plan(st: &State, part: Part) -> Step {
         return Step::Done(pieces);
     }
     if let Some(entry) = st.map.get(&part.block) {
-        return Step::Sealed(part, entry.clone());
+        return Step::Sealed(part, entry.clone(), st.staged);
     }
     if st.staged || st.absent.contains(part.block..part.block + 1) {
         return Step::Done(vec![gap(part)]);
