@@ -218,19 +218,24 @@ impl Fs {
             return Err(Error::Io("staged contents lie too deep on one another".to_owned()));
         }
         let range = range.start..range.end.min(content.size());
-        if let (Some(version), false) = (content.version(), content.is_staged()) {
-            let missing = content.missing(range)?.into_iter();
-            out.extend(missing.map(|range| Miss {
-                content: content.clone(),
-                version: version.clone(),
-                range,
-            }));
-            return Ok(());
+        let (base, written) = (content.base(), content.written());
+        // After the look at those: what is staged now was so then.
+        if content.is_staged() {
+            let Some((base, limit)) = base else { return Ok(()) };
+            match self.blocks().open(base) {
+                // The upload was confirmed just now, and the base let go.
+                Err(crate::store::Error::Gone(_)) if !content.is_staged() => {}
+                base => {
+                    let base = base?;
+                    return written
+                        .gaps(range.start..range.end.min(limit))
+                        .try_for_each(|gap| self.collect_misses(&base, gap, depth + 1, out));
+                }
+            }
         }
-        let Some((base, limit)) = content.base() else { return Ok(()) };
-        let base = self.blocks().open(base)?;
-        for gap in content.written().gaps(range.start..range.end.min(limit)) {
-            self.collect_misses(&base, gap, depth + 1, out)?;
+        for range in content.missing(range)? {
+            let version = content.version().ok_or_else(gone)?;
+            out.push(Miss { content: content.clone(), version, range });
         }
         Ok(())
     }
@@ -274,6 +279,11 @@ impl Fs {
             self.fetch_soon(content, version, want);
         }
     }
+}
+
+/// Bytes that are nowhere are an error, never zeros.
+fn gone() -> Error {
+    Error::Io("where the rest of the file is to be fetched from is not known any more".to_owned())
 }
 
 fn zeros(count: u64, out: &mut Vec<Segment>) {

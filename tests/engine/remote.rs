@@ -292,6 +292,7 @@ fn a_new_name_that_was_taken_unseen_is_found_before_the_create() {
     let mut e = Engine::down(cloud, fault, quiet);
     e.start();
     e.hydrated();
+    eventually("the first look is over", || e.cloud.count(M::Newest) >= 2);
     e.foreign_file(&e.cloud_root(), "a.txt", b"theirs");
     // Split otherwise, and the other kind: the service would take them all.
     e.cloud.add_file(&e.cloud_root(), RemoteName::whole("b.txt"), b"theirs");

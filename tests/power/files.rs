@@ -61,7 +61,10 @@ fn cached_blocks_that_rot_are_fetched_again_and_staged_ones_are_an_error_until_t
         assert!(e.read("theirs").unwrap() == noise(200_000, 7));
         assert!(e.read("theirs too").unwrap() == noise(3000, 7));
         for (name, bytes) in &ours {
-            assert!(matches!(e.read(name), Err(Error::Io(_))), "{name}: neither zeros nor a part of it");
+            assert!(
+                matches!(e.read(name), Err(Error::Damaged { .. })),
+                "{name}: neither zeros nor a part of it"
+            );
             assert_eq!(e.stat(name).unwrap().size, bytes.len() as u64);
         }
         assert_eq!(e.cloud_tree().len(), 2, "nothing of it is sent");

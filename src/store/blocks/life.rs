@@ -8,7 +8,7 @@ use super::place::{Loc, own_path};
 use super::rows;
 use super::slot::{self, Cid};
 use super::state::Entry;
-use super::{Arc, Blocks, Content, ContentId, Error, Result, Shared, Tx};
+use super::{Arc, Blocks, Content, ContentId, Error, Result, Shared, Tx, Weak};
 use crate::block;
 use crate::types::Version;
 
@@ -36,7 +36,9 @@ impl Blocks {
         if let Some(other) = rows::by_version(tx, version)?
             && other.id != id
         {
-            // What was fetched of it meanwhile is the same bytes; whoever reads there may go on.
+            // What was fetched of it meanwhile is the same bytes; whoever reads there may go on. What lies on it lies on
+            // this one from now on: of the other it is not known any more where its bytes can be had.
+            self.rebase(tx, other.id, id)?;
             tx.execute(
                 "UPDATE contents SET bucket = NULL, object = NULL, last_used = 0 WHERE id = ?1",
                 [other.id.0],
@@ -96,6 +98,29 @@ impl Blocks {
         if let Some((base, _)) = row.base {
             self.release_base(tx, base)?;
         }
+        Ok(())
+    }
+
+    /// Staged contents that lie on `from` lie on `to`, which has the same bytes.
+    fn rebase(&self, tx: &Tx, from: ContentId, to: ContentId) -> Result<()> {
+        let sql = "UPDATE contents SET base = ?2 WHERE base = ?1 AND id <> ?2";
+        if tx.prepare_cached(sql)?.execute((from.0, to.0))? == 0 {
+            return Ok(());
+        }
+        let shared = self.0.clone();
+        self.0.db.on_end(tx, move |committed| {
+            if !committed {
+                return;
+            }
+            let live: Vec<_> = shared.table.lock().live.values().filter_map(Weak::upgrade).collect();
+            for content in live.iter().filter(|c| c.id != to) {
+                if let Some((base, _)) = &mut content.state.lock().base
+                    && *base == from
+                {
+                    *base = to;
+                }
+            }
+        });
         Ok(())
     }
 

@@ -277,6 +277,26 @@ fn a_frozen_content_takes_no_writes_and_its_successor_reads_through() {
 }
 
 #[test]
+fn what_lies_on_a_version_lies_on_the_upload_that_becomes_its_cached_content() {
+    let (dir, store) = store();
+    let bytes = noise(5, 3 * B);
+    let size = bytes.len() as u64;
+    let fetched = store.db().write(|tx| store.blocks().cached(tx, &version(4), size)).unwrap();
+    let top = store.db().write(|tx| store.blocks().stage(tx, Some((fetched.id(), size)), size)).unwrap();
+    top.write(3, b"new").unwrap();
+    top.seal().unwrap();
+    store.db().write(|tx| top.commit(tx)).unwrap();
+    let upload = staged(&store, &bytes);
+    store.db().write(|tx| store.blocks().adopt(tx, upload.id(), &version(4))).unwrap();
+    assert_eq!(top.base(), Some((upload.id(), size)));
+    let (top, upload) = (top.id(), upload.id());
+    drop((fetched, store));
+    let store = open_at(dir.path());
+    assert_eq!(store.blocks().open(top).unwrap().base(), Some((upload, size)));
+    assert_eq!(store.blocks().open(upload).unwrap().version(), Some(version(4)));
+}
+
+#[test]
 fn durable_only_after_a_sync_of_what_is_committed() {
     let (_dir, store) = store();
     let c = staged(&store, b"one");
