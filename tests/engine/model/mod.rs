@@ -113,6 +113,7 @@ pub fn run(
     if let Ok(filter) = std::env::var("INXTFS_LOG") {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
+    let struck = AtomicU64::new(0);
     let slow = number("INXTFS_SLOW").map(Duration::from_millis);
     std::thread::scope(|s| {
         for _ in 0..THREADS {
@@ -129,6 +130,7 @@ pub fn run(
                         eprintln!("{what}: INXTFS_SEED={seed}\n{}", life.log.join("\n"));
                         std::panic::resume_unwind(e);
                     }
+                    struck.fetch_add(life.e.fault.injected().len() as u64, Ordering::Relaxed);
                     if slow.is_some_and(|limit| born.elapsed() > limit) {
                         eprintln!(
                             "{what}: INXTFS_SEED={seed} took {:?}\n{}",
@@ -141,5 +143,6 @@ pub fn run(
         }
     });
     let lived = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
-    println!("{what}: seeds {}..{}, in {:.0?}", seeds.start, seeds.start + lived, began.elapsed());
+    let (from, to, struck) = (seeds.start, seeds.start + lived, struck.load(Ordering::Relaxed));
+    println!("{what}: seeds {from}..{to}, {struck} calls failed on purpose, in {:.0?}", began.elapsed());
 }
