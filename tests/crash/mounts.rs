@@ -17,8 +17,6 @@ const FLAGS: [&str; 2] = ["--writeback-delay", "150ms"];
 const THINGS: u64 = 70;
 /// Replicas of the emulated service show a write after this long.
 const LAG: Duration = Duration::from_millis(40);
-/// One look at a row is not told from the next, which may have been for another reason.
-const BLUR: Duration = Duration::from_secs(2);
 /// How long quiet may take to come.
 const QUIET: Duration = Duration::from_secs(100);
 
@@ -160,16 +158,16 @@ fn is_called(name: &str, wanted: &str) -> bool {
 /// How many replaces met another client's that their own look at the row may have been too early to see: one that was
 /// done between the look (as of the replica that answered it) and the replace.
 fn overrun(log: &[LogEntry]) -> usize {
-    let done = |entry: &&LogEntry| entry.method == "PUT" && entry.path.starts_with("/drive/files/");
+    let done = |entry: &&LogEntry| entry.method == "PUT" && plain(entry).starts_with("/drive/files/");
     let puts: Vec<_> = log.iter().filter(done).filter_map(|put| Some((put, put.handled?))).collect();
     let mut overrun = 0;
     for (put, end) in &puts {
-        let meta = format!("{}/meta", put.path);
-        let own = |e: &&LogEntry| e.method == "GET" && e.path == meta && e.client == put.client;
+        let meta = format!("{}/meta", plain(put));
+        let own = |e: &&LogEntry| e.method == "GET" && plain(e) == meta && e.client == put.client;
         let look = log.iter().filter(own).rfind(|e| e.handled.is_some_and(|at| at <= put.started));
-        let Some(seen) = look.and_then(|look| look.started.checked_sub(LAG + BLUR)) else { continue };
+        let Some(seen) = look.and_then(|look| look.started.checked_sub(LAG)) else { continue };
         let met = |(other, other_end): &&(&LogEntry, std::time::SystemTime)| {
-            other.path == put.path
+            plain(other) == plain(put)
                 && other.client != put.client
                 && *other_end >= seen
                 && other.started <= *end
@@ -179,12 +177,17 @@ fn overrun(log: &[LogEntry]) -> usize {
     overrun
 }
 
+/// The path without its query.
+fn plain(entry: &LogEntry) -> &str {
+    entry.path.split('?').next().unwrap_or_default()
+}
+
 /// What was asked about rows that both replaced, for the story of a failure.
 fn fights(log: &[LogEntry]) -> String {
     let mut lines = String::new();
-    let rows: BTreeSet<_> = log.iter().filter(|e| e.method == "PUT").map(|e| e.path.as_str()).collect();
+    let rows: BTreeSet<_> = log.iter().filter(|e| e.method == "PUT").map(plain).collect();
     for row in rows.into_iter().filter(|row| row.starts_with("/drive/files/")) {
-        let about: Vec<_> = log.iter().filter(|e| e.path.starts_with(row)).collect();
+        let about: Vec<_> = log.iter().filter(|e| plain(e).starts_with(row)).collect();
         let by: BTreeSet<_> = about.iter().filter(|e| e.method == "PUT").map(|e| &e.client).collect();
         if by.len() < 2 {
             continue;
@@ -194,7 +197,7 @@ fn fights(log: &[LogEntry]) -> String {
             let at = |time: std::time::SystemTime| {
                 time.duration_since(log[0].started).unwrap_or_default().as_millis()
             };
-            let (what, client) = (&e.path[row.len()..], e.client.as_deref().unwrap_or_default());
+            let (what, client) = (&plain(e)[row.len()..], e.client.as_deref().unwrap_or_default());
             let client = client.get(..4).unwrap_or_default();
             let (from, to) = (at(e.started), e.handled.map(at));
             lines += &format!("    {client} {} {what} {from}..{to:?} ms: {:?}\n", e.method, e.status);

@@ -279,6 +279,10 @@ fn wait_for_replicas(fs: &Fs, node: &Node) -> Step {
 }
 
 async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) -> Step {
+    // Before the look at the row, since it may take long: what others write after that look is overwritten.
+    if let Some(base) = &known.content {
+        keep_base(fs, node, base, known.size).await?;
+    }
     let there = match fs.health.note(fs.remote.stat(Kind::File, &known.id).await) {
         Ok(row) => row,
         Err(remote::Error::NotFound) if is_echo(fs, node, known.content.as_ref(), pull::ECHO)? => {
@@ -302,9 +306,6 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
         // Somebody else's content: it keeps the name, ours goes beside it.
         pull::apply(fs, vec![there], pull::From::Fresh)?;
         return Ok(());
-    }
-    if let Some(base) = &known.content {
-        keep_base(fs, node, base, known.size).await?;
     }
     let with = Replacement::new(known.content.clone(), what.version.clone(), what.size, what.modified)?;
     let intent = Intent::Replace {
