@@ -162,7 +162,8 @@ impl Engine {
     pub fn exists(&self, path: &str) -> bool {
         match self.stat(path) {
             Ok(_) => true,
-            Err(Error::NotFound | Error::NotDir) => false,
+            // Stale: it went between the look for its number and the look at it.
+            Err(Error::NotFound | Error::NotDir | Error::Stale) => false,
             Err(e) => panic!("{path}: {e}"),
         }
     }
