@@ -29,6 +29,17 @@ impl fmt::Display for Ino {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fh(pub u64);
 
+/// Who waits for a call. What is more urgent goes first where calls compete.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Urgency {
+    /// A program waits for the answer.
+    Now,
+    /// One is expected to want it soon.
+    Soon,
+    /// Nobody waits.
+    Someday,
+}
+
 /// The remote identity of a node: a uuid, kept over rename, move and replace.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

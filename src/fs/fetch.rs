@@ -19,7 +19,7 @@ use super::{Error, Fs, Result};
 use crate::block::BLOCK;
 use crate::remote::{self, Body};
 use crate::store::{Content, ContentId};
-use crate::types::Version;
+use crate::types::{Urgency, Version};
 
 /// The largest ranged request; longer needs are split and run in parallel.
 const RUN_MAX: u64 = 4 << 20;
@@ -60,6 +60,7 @@ enum Failure {
 
 struct Run {
     range: Range<u64>,
+    urgency: Urgency,
     progress: watch::Receiver<Progress>,
 }
 
@@ -97,7 +98,7 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<()> {
-        let waits = self.claim(content, version, range.clone())?;
+        let waits = self.claim(content, version, range.clone(), Urgency::Now)?;
         for run in waits {
             let until = range.end.min(run.range.end);
             let mut progress = run.progress.clone();
@@ -161,7 +162,7 @@ impl Fs {
 
     /// Starts fetching in the background.
     pub(super) fn fetch_soon(self: &Arc<Self>, content: &Arc<Content>, version: &Version, range: Range<u64>) {
-        if let Err(e) = self.claim(content, version, range) {
+        if let Err(e) = self.claim(content, version, range, Urgency::Soon) {
             tracing::debug!(error = %e, "reading ahead failed");
         }
     }
@@ -176,7 +177,8 @@ impl Fs {
         if self.fetcher.corrupt.lock().contains(version) {
             return Err(Error::Lost("the content does not match its hash".to_owned()));
         }
-        let mut stream = self.health.note(self.remote.read(version, size, range.clone()).await)?;
+        let read = self.remote.read(version, size, range.clone(), Urgency::Now);
+        let mut stream = self.health.note(read.await)?;
         let mut all = BytesMut::new();
         while let Some(chunk) = stream.next().await {
             all.extend_from_slice(&self.health.note(chunk)?);
@@ -193,6 +195,7 @@ impl Fs {
         content: &Arc<Content>,
         version: &Version,
         range: Range<u64>,
+        urgency: Urgency,
     ) -> Result<Vec<Arc<Run>>> {
         self.check_sound(version)?;
         let whole = 0..content.size();
@@ -218,7 +221,7 @@ impl Fs {
                     running.iter().map(|r| r.range.start).filter(|s| *s > at).min().unwrap_or(u64::MAX);
                 let end = need.end.min(next).min(at + RUN_MAX);
                 let (tx, progress) = watch::channel(Progress { upto: at, end: None });
-                let run = Arc::new(Run { range: at..end, progress });
+                let run = Arc::new(Run { range: at..end, urgency, progress });
                 running.push(run.clone());
                 waits.push(run.clone());
                 self.spawn(run_to_end(self.clone(), content.clone(), version.clone(), run, tx));
@@ -264,7 +267,7 @@ async fn run_to_end(
     run: Arc<Run>,
     progress: watch::Sender<Progress>,
 ) {
-    let outcome = stream_into(&fs, &content, &version, &run.range, &progress).await;
+    let outcome = stream_into(&fs, &content, &version, &run, &progress).await;
     if let Err(remote::Error::Corrupt(_)) = &outcome
         && !fs.fetcher.corrupt.lock().contains(&version)
     {
@@ -297,13 +300,13 @@ async fn stream_into(
     fs: &Arc<Fs>,
     content: &Arc<Content>,
     version: &Version,
-    range: &Range<u64>,
+    run: &Run,
     progress: &watch::Sender<Progress>,
 ) -> remote::Result<bool> {
-    let size = content.size();
+    let (size, range) = (content.size(), &run.range);
     // Verified as a whole at its end: nothing of it counts before.
     let whole = *range == (0..size);
-    let mut stream = fs.health.note(fs.remote.read(version, size, range.clone()).await)?;
+    let mut stream = fs.health.note(fs.remote.read(version, size, range.clone(), run.urgency).await)?;
     let mut pending = BytesMut::new();
     let mut at = range.start;
     while let Some(chunk) = stream.next().await {

@@ -30,7 +30,7 @@ pub use method::Method;
 
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Version};
-pub use crate::types::{Row, Status};
+pub use crate::types::{Row, Status, Urgency};
 
 /// What the calls of this floor return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -254,7 +254,7 @@ pub trait Remote: Send + Sync {
     /// The bytes `range` of a version of `size` bytes, decrypted. A range that spans the whole version is
     /// verified against the content hash (and HMAC where there is one): the stream then ends with
     /// [`Error::Corrupt`] on a mismatch. An empty or inverted range yields nothing.
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream>;
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream>;
 
     /// Compares a version's content hash with plaintext at hand. [`Error::Corrupt`] if it differs.
     async fn verify(&self, of: &Version, body: Body) -> Result<()>;

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::{Body, Error, NewFile, Refusal, Replacement};
-use inxtfs::types::Version;
+use inxtfs::types::{Urgency, Version};
 
 use super::{BIRTH, Harness, MTIME};
 use crate::common::{body, collect, pattern};
 use crate::skip_without;
 
 async fn read(h: &Harness, of: &Version, size: u64, range: Range<u64>) -> Result<Bytes, Error> {
-    collect(h.remote.read(of, size, range).await?).await
+    collect(h.remote.read(of, size, range, Urgency::Now).await?).await
 }
 
 pub async fn ranges_at_all_alignments(h: &Harness) {
@@ -31,7 +31,9 @@ pub async fn ranges_at_all_alignments(h: &Harness) {
         }
     }
     assert!(h.bytes(&row).await.expect("whole") == bytes);
-    let theirs = collect(h.second.read(of, row.size, 0..row.size).await.expect("read")).await.expect("whole");
+    let theirs = collect(h.second.read(of, row.size, 0..row.size, Urgency::Now).await.expect("read"))
+        .await
+        .expect("whole");
     assert!(theirs == bytes, "another client reads it, too");
 }
 

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::{Error, NewFile, Remote, Row};
-use inxtfs::types::{Kind, NodeId, Timestamp, Version};
+use inxtfs::types::{Kind, NodeId, Timestamp, Urgency, Version};
 
 use crate::common;
 
@@ -156,7 +156,7 @@ impl Harness {
 
     pub async fn bytes(&self, row: &Row) -> Result<Bytes, Error> {
         match &row.content {
-            Some(v) => common::collect(self.remote.read(v, row.size, 0..row.size).await?).await,
+            Some(v) => common::collect(self.remote.read(v, row.size, 0..row.size, Urgency::Now).await?).await,
             None => Ok(Bytes::new()),
         }
     }

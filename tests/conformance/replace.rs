@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::{Error, Replacement, Row};
-use inxtfs::types::{Kind, Timestamp, Version};
+use inxtfs::types::{Kind, Timestamp, Urgency, Version};
 
 use super::{Harness, MTIME, stranger};
 use crate::common;
@@ -62,7 +62,7 @@ pub async fn the_last_writer_wins(h: &Harness) {
     h.second.replace(&base.id, &with_theirs).await.expect("replace");
     replace(h, &base, base.content.as_ref(), b"ours").await.expect("nobody asks for the base");
     assert_eq!(h.bytes(&h.stat(&base).await).await.expect("read"), "ours");
-    let lost = h.remote.read(&theirs, 6, 0..6).await;
+    let lost = h.remote.read(&theirs, 6, 0..6, Urgency::Now).await;
     assert!(matches!(lost, Err(Error::NotFound)), "what came between is destroyed");
 }
 

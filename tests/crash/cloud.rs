@@ -7,7 +7,7 @@ use inxtfs::api::Gateway;
 use inxtfs::remote::Remote;
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
-use inxtfs::types::{Kind, NodeId, Row};
+use inxtfs::types::{Kind, NodeId, Row, Urgency};
 
 use crate::tree::{Entry, Tree};
 use crate::world::{EMAIL, World};
@@ -60,7 +60,7 @@ async fn bytes(remote: &Internxt, row: &Row, path: &str) -> Vec<u8> {
         assert_eq!(row.size, 0, "{path}: bytes without content");
         return Vec::new();
     };
-    let mut stream = remote.read(version, row.size, 0..row.size).await.unwrap();
+    let mut stream = remote.read(version, row.size, 0..row.size, Urgency::Now).await.unwrap();
     let mut all = Vec::new();
     while let Some(piece) = stream.next().await {
         all.extend_from_slice(&piece.unwrap_or_else(|e| panic!("{path}: {e}")));

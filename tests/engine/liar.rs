@@ -11,7 +11,7 @@ use inxtfs::remote::{
     Account, Body, ByteStream, Cursor, EventStream, Limits, NewFile, Page, Remote, Replacement, Result, Row,
     Scope, Usage,
 };
-use inxtfs::types::{Kind, NodeId, Timestamp, Version};
+use inxtfs::types::{Kind, NodeId, Timestamp, Urgency, Version};
 use parking_lot::Mutex;
 
 use super::harness::{Engine, patient};
@@ -66,8 +66,8 @@ impl Remote for Liar {
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.inner.find_all(folder, displays).await
     }
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
-        self.inner.read(of, size, range).await
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream> {
+        self.inner.read(of, size, range, urgency).await
     }
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {
         self.inner.verify(of, body).await

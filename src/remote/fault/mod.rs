@@ -25,7 +25,7 @@ use super::{
     Replacement, Result, Row, Scope, Usage,
 };
 use crate::names::RemoteName;
-use crate::types::{Kind, NodeId, Timestamp, Version};
+use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
 
 /// A failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -323,8 +323,8 @@ impl Remote for Fault {
         self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }
 
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
-        let (stream, cut) = self.through(Method::Read, self.inner.read(of, size, range)).await?;
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream> {
+        let (stream, cut) = self.through(Method::Read, self.inner.read(of, size, range, urgency)).await?;
         let stream = stream::while_online(stream, self.offline.subscribe());
         Ok(match cut {
             Some(after) => stream::truncated(stream, after),

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::remote::memory::Memory;
-use crate::remote::{Class, Event};
+use crate::remote::{Class, Event, Urgency};
 
 const T: Timestamp = Timestamp { secs: 1, nanos: 0 };
 
@@ -60,7 +60,7 @@ async fn the_switch_stops_calls_streams_and_events() {
     let (cloud, fault, root) = world();
     let row = cloud.add_file(&root, RemoteName::whole("a"), &[1; 200_000]);
     let of = row.content.expect("content");
-    let mut reading = fault.read(&of, 200_000, 0..200_000).await.expect("read");
+    let mut reading = fault.read(&of, 200_000, 0..200_000, Urgency::Now).await.expect("read");
     let mut events = fault.events().await.expect("events");
     assert!(reading.next().await.is_some_and(|piece| piece.is_ok()));
     assert_eq!(events.next().await, Some(Event::Connected));
@@ -70,7 +70,7 @@ async fn the_switch_stops_calls_streams_and_events() {
     assert!(matches!(fault.list(&root).await, Err(Error::Offline(_))));
     assert_eq!(cloud.count(Method::List), 0);
     fault.set_offline(false);
-    let (bytes, error) = drain(fault.read(&of, 200_000, 0..200_000).await.expect("read")).await;
+    let (bytes, error) = drain(fault.read(&of, 200_000, 0..200_000, Urgency::Now).await.expect("read")).await;
     assert!(bytes == 200_000 && error.is_none(), "{bytes} {error:?}");
 }
 
@@ -90,7 +90,8 @@ async fn reads_are_cut_at_the_byte() {
     let of = row.content.expect("content");
     for cut in [0, 1, 65_535, 65_536, 65_537, 199_999, 200_000, 300_000] {
         fault.script(Method::Read, 1, Action::Truncate(cut));
-        let (bytes, error) = drain(fault.read(&of, 200_000, 0..200_000).await.expect("read")).await;
+        let (bytes, error) =
+            drain(fault.read(&of, 200_000, 0..200_000, Urgency::Now).await.expect("read")).await;
         assert_eq!(bytes, cut.min(200_000));
         assert!(matches!(error, Some(Error::Offline(_))), "{cut}: {error:?}");
     }

@@ -34,7 +34,7 @@ use crate::api::events::{Announcement, Events};
 use crate::api::{ClientId, Gateway, Http, Storage, Tuning, drive};
 use crate::crypto::{BucketKey, Mnemonic};
 use crate::names::RemoteName;
-use crate::types::{Kind, NodeId, Timestamp, Version};
+use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
 
 /// Objects whose links and keys are kept.
 const OBJECTS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -151,7 +151,7 @@ impl Remote for Internxt {
         self.0.find_all(folder, displays).await
     }
 
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, _: Urgency) -> Result<ByteStream> {
         download::read(&self.0, of, size, range).await
     }
 

@@ -16,7 +16,7 @@ use crate::remote::{
     Account, Body, ByteStream, Cursor, Error, Event, EventStream, Limits, Method, NewFile, Page, Remote,
     Replacement, Result, Row, Scope, Usage,
 };
-use crate::types::{Kind, NodeId, Timestamp, Version};
+use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
 
 /// Bodies are read in ranges of this size.
 const STEP: u64 = 1 << 20;
@@ -100,7 +100,7 @@ impl Remote for MemoryRemote {
         self.enter(self.call(Method::Find).id(folder).name(displays.join("/"))).find(folder, displays)
     }
 
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, _: Urgency) -> Result<ByteStream> {
         let pieces = self.enter(self.call(Method::Read).object(Some(of))).read(of, size, range)?;
         Ok(stream::iter(pieces).boxed())
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 
 use super::*;
-use crate::remote::{Body, Cursor, Error, NewFile, Remote, Replacement, Result, Scope};
+use crate::remote::{Body, Cursor, Error, NewFile, Remote, Replacement, Result, Scope, Urgency};
 
 const T: Timestamp = Timestamp { secs: 1, nanos: 0 };
 

@@ -1,6 +1,7 @@
 //! The same lives over the real client, HTTP and the emulated service, with failures on every route.
 //!
-//! `INXTFS_FAULTS` says how many requests must have met a failure before the test ends.
+//! `INXTFS_FAULTS` says how many requests must have met a failure before the test ends, `INXTFS_STEPS` how long a life is:
+//! longer ones spend less on being born.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
 use inxtfs::remote::{Cursor, Method, Remote, Scope};
-use inxtfs::types::{Kind, Row, Status};
+use inxtfs::types::{Kind, Row, Status, Urgency};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -51,7 +52,7 @@ fn birth(seed: u64, met: Arc<AtomicU64>) -> Life {
     e.start();
     e.hydrated();
     let mut life = Life::new(e, Box::new(wire), seed, alone, eager);
-    life.steps = STEPS;
+    life.steps = number("INXTFS_STEPS").map_or(STEPS, |n| usize::try_from(n).unwrap());
     life
 }
 
@@ -226,7 +227,7 @@ impl World for Wire {
     fn content(&self, _: &Engine, row: &Row) -> Option<Bytes> {
         let Some(version) = &row.content else { return Some(Bytes::new()) };
         self.on(async {
-            let mut stream = self.second.read(version, row.size, 0..row.size).await.ok()?;
+            let mut stream = self.second.read(version, row.size, 0..row.size, Urgency::Now).await.ok()?;
             let mut all = Vec::new();
             while let Some(piece) = stream.next().await {
                 all.extend_from_slice(&piece.ok()?);
