@@ -137,8 +137,8 @@ async fn versionable_files_keep_former_contents_until_pruned() {
     let kept = cloud.kept_versions(&row.id);
     assert_eq!(kept.len(), 2);
     assert!(!kept.contains(&first));
-    assert!(matches!(r.read(&first, 1, 0..1).await, Err(Error::NotFound)));
-    assert!(r.read(&kept[0], 1, 0..1).await.is_ok());
+    assert!(matches!(r.read(&first, 1, 0..1, Urgency::Now).await, Err(Error::NotFound)));
+    assert!(r.read(&kept[0], 1, 0..1, Urgency::Now).await.is_ok());
     cloud.check().expect("sound");
 
     replace(&r, &row, row.content.clone(), b"").await.expect("to nothing");
@@ -239,7 +239,7 @@ async fn raw_rows_may_be_anything() {
     assert_eq!(r.list(&root).await.expect("list").len(), 4);
     assert_eq!(r.stat(Kind::File, &orphan.id).await.expect("stat"), orphan);
     let of = sealed.content.expect("content");
-    assert!(matches!(r.read(&of, 1, 0..1).await, Err(Error::Unreadable(_))));
+    assert!(matches!(r.read(&of, 1, 0..1, Urgency::Now).await, Err(Error::Unreadable(_))));
     cloud.check().expect("odd, but sound");
     assert_eq!(
         cloud.tree().iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
