@@ -14,7 +14,7 @@ use super::super::{Internxt, Version};
 use super::*;
 use crate::api::testing::{Reply, Seen, Server, json as reply, reply as raw};
 use crate::crypto::{BucketKey, Cipher, Mnemonic};
-use crate::remote::{Refusal, Remote};
+use crate::remote::{Refusal, Remote, Urgency};
 
 /// What the service holds, and what it will do wrong next.
 #[derive(Default)]
@@ -130,7 +130,7 @@ fn text(len: usize) -> Bytes {
 }
 
 async fn get(drive: &Internxt, of: &Version, size: u64, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
-    let stream = drive.read(of, size, range).await?;
+    let stream = drive.read(of, size, range, Urgency::Now).await?;
     stream
         .try_fold(Vec::new(), |mut all, piece| async move {
             all.extend_from_slice(&piece);
