@@ -2,6 +2,7 @@
 
 use inxtfs::fs::Error;
 use inxtfs::names::RemoteName;
+use inxtfs::remote::Method;
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::{Ino, Kind, Row, Status};
 
@@ -269,5 +270,42 @@ fn a_folder_they_deleted_and_we_moved_goes_but_for_what_we_edited() {
         e.converged();
         is(&e, &[("d2/f", "edited"), ("out", "out")]);
         assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.kind == Kind::Folder).count(), 1);
+    }
+}
+
+#[test]
+fn an_unsent_edit_of_a_file_that_was_removed_with_its_folder_stays_removed() {
+    // Found by a kill: a request that was under way kept the edit beside the tombstone, and the edit came back.
+    let e = small();
+    e.put("d/f", b"edited").unwrap();
+    e.rename("d/f", "d/f2").unwrap();
+    let (reached, go) = e.fault.hold_at(Method::Relocate, 1);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    for file in ["d/f2", "d/e/g"] {
+        e.unlink(file).unwrap();
+    }
+    e.rmdir("d/e").unwrap();
+    e.rmdir("d").unwrap();
+    go.send(()).unwrap();
+    e.converged();
+    is(&e, &[("out", "out")]);
+    assert_eq!(e.ls(""), ["out"]);
+}
+
+#[test]
+fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
+    // The service takes it, and shows it to nobody.
+    for name in ["d/e/g", "d/e/new"] {
+        let e = small();
+        e.put(name, b"edited").unwrap();
+        let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+        e.block_on(reached).unwrap();
+        e.foreign_trash(&e.row("d"));
+        e.drain();
+        look.send(()).unwrap();
+        eventually("the rest is gone", || !e.exists("d/f"));
+        e.converged();
+        is(&e, &[(name, "edited"), ("out", "out")]);
     }
 }

@@ -168,13 +168,13 @@ impl<'a> Merge<'a> {
             return self.revive(row);
         }
         self.unwatch(node.ino)?;
-        (node.tomb, node.linked, node.error, node.tries) = (false, false, None, 0);
-        (node.moved, node.emptied, node.uploaded, node.blocked) = (false, false, None, None);
-        self.outcome.retired.extend(node.content.take());
+        self.outcome.retired.extend(node.buried());
         node.remote = Some(row.clone());
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {
-            for below in settle_below(self.tx, &row.id)? {
+            let settled = settle_below(self.tx, &row.id)?;
+            self.outcome.retired.extend(settled.contents);
+            for below in settled.nodes {
                 // Hidden with the folder, and there again should somebody restore that.
                 if let Some(below) = nodes::get(self.tx, below)?
                     && let Some(row) = below.remote.clone().filter(|r| r.status == Status::Exists)
@@ -225,7 +225,7 @@ impl<'a> Merge<'a> {
             return nodes::save(self.tx, &node);
         }
         if node.kind == Kind::Folder && node.linked {
-            self.rescue(&node)?;
+            self.rescue(&node, row)?;
         }
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));

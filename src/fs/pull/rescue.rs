@@ -5,13 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::merge::Merge;
+use super::merge::{ECHO, Merge};
 use super::{From, finish};
 use crate::fs::change::is_moved;
+use crate::fs::push::confirm::{MADE, object_of};
 use crate::fs::{Fs, now_ms};
 use crate::store::Result;
 use crate::store::nodes::{self, Anchor, Node};
-use crate::types::{Ino, Kind, NodeId, Status};
+use crate::types::{Ino, Kind, NodeId, Row, Status};
 
 /// Entries read at once.
 const PAGE: usize = 256;
@@ -35,13 +36,15 @@ impl Below {
 }
 
 impl Merge<'_> {
-    /// A folder is gone on the server while something below it is only here: the path is made again, and what
-    /// was edited moves there.
-    pub(super) fn rescue(&mut self, dead: &Node) -> Result<()> {
-        if self.fs.files.is_idle() && nodes::queue(self.tx, 1)?.is_empty() {
+    /// A folder is gone on the server, as `row` says, while something below it is only here, or was sent there when nobody
+    /// could see it any more: the path is made again, and what was edited moves there.
+    pub(super) fn rescue(&mut self, dead: &Node, row: &Row) -> Result<()> {
+        let since = now_ms() - self.fs.config.paced(ECHO);
+        let idle = self.fs.files.is_idle() && nodes::queue(self.tx, 1)?.is_empty();
+        if idle && !nodes::echoed_by_any(self.tx, since)? {
             return Ok(());
         }
-        let below = self.only_here(dead)?;
+        let below = self.only_here(dead, row)?;
         let (lost, elsewhere): (Vec<_>, Vec<_>) = below.moved.iter().cloned().partition(|n| below.lost(n));
         if below.edited.is_empty() && elsewhere.is_empty() {
             return self.forget_moves(lost);
@@ -71,7 +74,7 @@ impl Merge<'_> {
     }
 
     /// Finds what is only here. Folders that moved within the dead tree belong to it, wherever they are met.
-    fn only_here(&self, dead: &Node) -> Result<Below> {
+    fn only_here(&self, dead: &Node, row: &Row) -> Result<Below> {
         let mut below = Below::default();
         below.dead.extend(dead.id().cloned());
         let (mut todo, mut put_off) = (vec![dead.ino], Vec::<Node>::new());
@@ -83,7 +86,11 @@ impl Merge<'_> {
                     let Some(last) = page.last() else { break };
                     after = last.ino;
                     for node in page {
-                        self.sort(node, &mut below, &mut todo, &mut put_off);
+                        if self.came_too_late(&node, row)? {
+                            below.edited.push(node);
+                        } else {
+                            self.sort(node, &mut below, &mut todo, &mut put_off);
+                        }
                     }
                 }
             }
@@ -99,6 +106,18 @@ impl Merge<'_> {
                 below.moved.push(folder);
             }
         }
+    }
+
+    /// Whether the server took what we sent of a node after the folder had gone. A create's answer tells when that was, a
+    /// replace's does not.
+    fn came_too_late(&self, node: &Node, dead: &Row) -> Result<bool> {
+        let Some(row) = &node.remote else { return Ok(false) };
+        if let Some(watch) = nodes::watch(self.tx, node.ino)? {
+            return Ok(!watch.seen && node.version() == Some(&watch.version));
+        }
+        let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
+        let since = now_ms() - self.fs.config.paced(ECHO);
+        Ok(row.updated > dead.updated && nodes::echoed(self.tx, node.ino, what, since)?)
     }
 
     fn sort(&self, node: Node, below: &mut Below, todo: &mut Vec<Ino>, put_off: &mut Vec<Node>) {
@@ -160,6 +179,7 @@ impl Merge<'_> {
         let trashed = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
         if node.kind == Kind::File && below.lost(&node) && !trashed {
             self.keep_content(&mut node)?;
+            self.unwatch(node.ino)?;
             (node.remote, node.uploaded) = (None, None);
             node.emptied = node.content.is_none() && node.size == 0;
         }
@@ -189,7 +209,9 @@ pub(in crate::fs) fn bring_back(fs: &Arc<Fs>, ino: Ino) -> crate::fs::Result<boo
         if let Anchor::Dead(dead) = nodes::anchor(tx, parent)?
             && let Some(dead) = nodes::get(tx, dead)?
         {
-            merge.rescue(&dead)?;
+            if let Some(row) = dead.remote.clone() {
+                merge.rescue(&dead, &row)?;
+            }
         }
         let back = match nodes::get(tx, ino)?.and_then(|n| n.parent) {
             Some(now) => nodes::anchor(tx, now)? == Anchor::Root,

@@ -68,7 +68,7 @@ fn wake_waiting(tx: &Tx, node: &Node) -> store::Result<()> {
 }
 
 /// The echo of a folder's making.
-pub(super) const MADE: &str = "made";
+pub(in crate::fs) const MADE: &str = "made";
 
 /// A folder, or a file that has no content on its way, was created.
 pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{backoff, brake, confirm};
 use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
 use crate::remote::{self, Class};
+use crate::store::ContentId;
 use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status};
 
@@ -296,18 +297,30 @@ async fn ask(fs: &Arc<Fs>, node: &Node) -> Result<()> {
     pull::apply(fs, vec![seen], pull::From::Fresh)
 }
 
-/// Tombstones below a folder that went to the trash are settled with it.
-pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> crate::store::Result<Vec<Ino>> {
-    let mut settled = Vec::new();
+/// What [`settle_below`] did.
+#[derive(Default)]
+pub(in crate::fs) struct Settled {
+    pub nodes: Vec<Ino>,
+    /// Unsent contents, which were removed with their files.
+    pub contents: Vec<ContentId>,
+}
+
+/// Tombstones below a folder that went to the trash are settled with it, but for those of which something is still
+/// under way: they go by themselves.
+pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> crate::store::Result<Settled> {
+    let mut settled = Settled::default();
     let mut stack = vec![folder.clone()];
     while let Some(id) = stack.pop() {
         for mut node in nodes::tombs_below(tx, &id)? {
             if node.kind == Kind::Folder {
                 stack.extend(node.id().cloned());
             }
-            (node.tomb, node.blocked, node.error) = (false, None, None);
-            settled.push(node.ino);
+            if nodes::intent(tx, node.ino)?.is_some() {
+                continue;
+            }
+            settled.contents.extend(node.buried());
             nodes::save(tx, &node)?;
+            settled.nodes.push(node.ino);
         }
     }
     Ok(settled)

@@ -12,9 +12,10 @@ mod watch;
 
 pub use blocked::{Blocked, News};
 pub use push::{
-    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers, forget_echo,
-    forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue, queue_but_tombs,
-    recount, swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed, wanted_names,
+    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoed_by_any, echoers,
+    forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,
+    queue_but_tombs, recount, swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed,
+    wanted_names,
 };
 pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
@@ -149,6 +150,14 @@ impl Node {
     #[must_use]
     pub fn content_dirty(&self) -> bool {
         self.kind == Kind::File && (self.content.is_some() || self.emptied)
+    }
+
+    /// A delete of the user's has arrived: nothing of the node differs any more. The unsent content it had, which is to be
+    /// retired, is in the answer.
+    pub fn buried(&mut self) -> Option<ContentId> {
+        (self.tomb, self.linked, self.moved, self.emptied) = (false, false, false, false);
+        (self.tries, self.blocked, self.error, self.uploaded) = (0, None, None, None);
+        self.content.take()
     }
 
     /// The confirmed version, unless the user sees other content.

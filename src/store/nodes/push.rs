@@ -249,6 +249,12 @@ pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<boo
     Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
 }
 
+/// Whether any of our writes was noted since `since` (milliseconds).
+pub fn echoed_by_any(conn: &Connection, since: i64) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM echoes WHERE at>=?1)";
+    Ok(conn.prepare_cached(sql)?.query_row([since], |r| r.get(0))?)
+}
+
 /// Forgets one echo.
 pub fn forget_echo(conn: &Connection, ino: Ino, what: &str) -> Result<(), Error> {
     conn.prepare_cached("DELETE FROM echoes WHERE ino=?1 AND what=?2")?.execute(params![int(ino.0), what])?;
