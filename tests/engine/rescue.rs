@@ -309,3 +309,37 @@ fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
         is(&e, &[(name, "edited"), ("out", "out")]);
     }
 }
+
+#[test]
+fn what_they_wrote_to_a_file_we_removed_is_not_overwritten_by_whoever_still_has_it_open() {
+    for trashed in [false, true] {
+        let e = small();
+        let fh = e.open("d/f", WRITE).unwrap();
+        e.write_fh(fh, 0, b"ours").unwrap();
+        let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+        e.block_on(reached).unwrap();
+        let row = e.row("d/f");
+        e.unlink("d/f").unwrap();
+        if trashed {
+            // It went before we heard of what they wrote.
+            let (reached, seen) = e.fault.hold_at(Method::Trash, 1);
+            look.send(()).unwrap();
+            e.begin_drain();
+            e.block_on(reached).unwrap();
+            e.foreign_write(&row.id, b"theirs");
+            seen.send(()).unwrap();
+        } else {
+            e.foreign_write(&row.id, b"theirs");
+            look.send(()).unwrap();
+            e.begin_drain();
+        }
+        eventually("theirs is back", || e.exists("d/f"));
+        assert_eq!(e.read("d/f").unwrap(), "theirs");
+        e.write_fh(fh, 4, b" too").unwrap();
+        assert_eq!(e.read_fh(fh, 0, 100).unwrap(), "ours too");
+        e.truncate("d/f", 5).unwrap();
+        e.close(fh).unwrap();
+        e.converged();
+        is(&e, &[("d/e/g", "d/e/g"), ("d/f", "their"), ("out", "out")]);
+    }
+}

@@ -141,6 +141,9 @@ impl<'a> Merge<'a> {
     /// Takes back a delete the user made here.
     pub fn revive(&mut self, row: &Row) -> Result<()> {
         let Some(mut node) = nodes::by_remote(self.tx, &row.id)?.filter(|n| n.tomb) else { return Ok(()) };
+        if self.fs.files.is_open(node.ino) && nodes::intent(self.tx, node.ino)?.is_none() {
+            return self.reborn(node, row);
+        }
         (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, None, None, None);
         node.remote = Some(row.clone());
         (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
@@ -240,6 +243,9 @@ impl<'a> Merge<'a> {
     fn exists(&mut self, mut node: Node, confirmed: &Row, row: &Row) -> Result<()> {
         if confirmed.status != Status::Exists || !node.linked {
             // Restored from the trash.
+            if row.content != confirmed.content && self.fs.files.is_open(node.ino) {
+                return self.reborn(node, row);
+            }
             node.remote = Some(row.clone());
             (node.size, node.mtime) = (row.size, row.modified);
             return self.place_row(node, row);

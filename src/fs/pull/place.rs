@@ -7,7 +7,7 @@ use crate::fs::now_ms;
 use crate::names;
 use crate::store::Result;
 use crate::store::nodes::{self, Node};
-use crate::types::{Ino, Kind, Row, Timestamp};
+use crate::types::{Ino, Kind, Row, Status, Timestamp};
 
 /// Conflict copies of one name and day that are told apart.
 const COPIES: u32 = 1000;
@@ -42,6 +42,24 @@ impl Merge<'_> {
         let node = nodes::insert(self.tx, &node)?;
         self.appeared(&node);
         self.outcome.push = true;
+        Ok(())
+    }
+
+    /// A row is shown again while somebody still has its nameless file open: that one keeps what it shows, the row gets a
+    /// new node.
+    pub(super) fn reborn(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        self.unwatch(node.ino)?;
+        (node.remote, node.tomb, node.linked) = (None, true, false);
+        nodes::save(self.tx, &node)?;
+        self.outcome.doomed.push(node.ino);
+        self.add_where_it_is(row)?;
+        if row.status == Status::Trashed
+            && let Some(again) = nodes::by_remote(self.tx, &row.id)?
+        {
+            // What differs is that it lives here: the push restores it.
+            self.outcome.push = true;
+            return self.place_row(again, row);
+        }
         Ok(())
     }
 

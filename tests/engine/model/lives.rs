@@ -43,6 +43,8 @@ pub struct Life {
     pub known: HashSet<Bytes>,
     pub offline: bool,
     pub log: Vec<String>,
+    /// Looks at the feeds that were known of, the last time somebody asked.
+    pub looks: u64,
     serial: u64,
 }
 
@@ -62,6 +64,7 @@ impl Life {
             known: HashSet::from([Bytes::new()]),
             offline: false,
             log: Vec::new(),
+            looks: 0,
             serial: 0,
         }
     }
@@ -75,6 +78,7 @@ impl Life {
             }
             self.step();
             self.world.fair(&self.e);
+            self.unasked();
             self.compare();
         }
         self.end();

@@ -104,7 +104,21 @@ impl Life {
             self.world.fair(&self.e);
             self.e.polls(1);
             self.resync();
+            self.looks = self.looks_begun();
         }
+    }
+
+    /// The drive looks by itself, too: where it believes that the machine slept, or after a failure. What that showed is
+    /// taken for given, as after any look.
+    pub fn unasked(&mut self) {
+        if !self.alone && !self.offline && self.looks_begun() != self.looks {
+            self.note("it looked by itself".to_owned());
+            self.look();
+        }
+    }
+
+    fn looks_begun(&self) -> u64 {
+        self.e.fault.calls(Method::Newest) + self.e.fault.calls(Method::Changes)
     }
 
     /// What others did is seen now. It must be in order, and is what the next steps start from.
@@ -267,14 +281,18 @@ impl Life {
     /// The drive's tree, for people.
     fn here(&self) -> Vec<String> {
         let bytes = |ino| self.plain.files.get(ino).and_then(|f| f.bytes.as_ref());
-        self.plain.names.iter().map(|(p, e)| show(p, bytes(&e.ino))).collect()
+        let mut here: Vec<_> = self.plain.names.iter().map(|(p, e)| show(&there(p), bytes(&e.ino))).collect();
+        here.sort();
+        here
     }
 
     /// The cloud's.
     fn there_is(&self) -> Vec<String> {
         let tree = self.world.tree(&self.e).into_iter();
         let bytes = |r: &Row| self.world.content(&self.e, r).filter(|_| r.kind == Kind::File);
-        tree.map(|(p, r)| show(&p, bytes(&r).as_ref())).collect()
+        let mut all: Vec<_> = tree.map(|(p, r)| show(&p, bytes(&r).as_ref())).collect();
+        all.sort();
+        all
     }
 
     fn nothing_is_lost(&self) {
@@ -412,6 +430,16 @@ impl Life {
         }
         Ok(())
     }
+}
+
+/// A path as the cloud has it: a file and a folder may have one name there; here one of them shows under a stand-in.
+fn there(path: &str) -> String {
+    let mut path = path.to_owned();
+    while let Some(end) = path.find(')') {
+        let Some(start) = path[..end].rfind(" (").filter(|s| end - s == 38) else { break };
+        path.replace_range(start..=end, "");
+    }
+    path
 }
 
 fn show(path: &str, bytes: Option<&Bytes>) -> String {
