@@ -231,7 +231,8 @@ fn heir_of(tx: &Tx, leaving: &Node) -> store::Result<Option<(Node, Row)>> {
     Ok(free.then_some((heir, row)))
 }
 
-fn give_back_identity(tx: &Tx, leaving: &Node, mut heir: Node, row: Row) -> store::Result<()> {
+/// A node takes over the row of one that is gone here.
+pub(super) fn give_back_identity(tx: &Tx, leaving: &Node, mut heir: Node, row: Row) -> store::Result<()> {
     nodes::save(tx, &Node { remote: None, ..leaving.clone() })?;
     heir.emptied = heir.size == 0 && row.content.is_some();
     heir.remote = Some(row);

@@ -463,3 +463,23 @@ fn a_change_that_came_while_an_answer_was_lost_is_not_missed() {
     assert_eq!(e.cloud.row(&row.id).unwrap().status, Status::Exists);
     e.converged();
 }
+
+#[test]
+fn a_copy_that_replaced_theirs_and_lost_it_again_has_its_own_name_back() {
+    // Its own former row, to be deleted once it is safe under theirs, has the name it wants.
+    let e = Engine::new();
+    e.put("f.pdf", b"ours").unwrap();
+    let theirs = e.foreign_file(&e.cloud_root(), "f.pdf", b"theirs");
+    eventually("ours steps aside", || e.ls("").len() == 2);
+    e.converged();
+    let copy = e.ls("").into_iter().find(|n| n != "f.pdf").unwrap();
+    let (reached, look) = e.fault.hold_at(M::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.rename(&copy, "f.pdf").unwrap();
+    e.foreign_write(&theirs.id, b"theirs again");
+    look.send(()).unwrap();
+    e.polls(2);
+    e.converged();
+    assert_eq!(e.read("f.pdf").unwrap(), "theirs again");
+    assert_eq!(e.read(&copy).unwrap(), "ours");
+}

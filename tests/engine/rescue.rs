@@ -343,3 +343,19 @@ fn what_they_wrote_to_a_file_we_removed_is_not_overwritten_by_whoever_still_has_
         is(&e, &[("d/e/g", "d/e/g"), ("d/f", "their"), ("out", "out")]);
     }
 }
+
+#[test]
+fn a_folder_we_removed_into_which_they_moved_what_we_edit_stays() {
+    let e = small();
+    e.mkdir("p").unwrap();
+    e.converged();
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.foreign_move(&e.row("out"), &e.row("p").id, "c.txt");
+    e.put("out", b"edited").unwrap();
+    e.rmdir("p").unwrap();
+    look.send(()).unwrap();
+    e.polls(2);
+    e.converged();
+    is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f"), ("p/c.txt", "edited")]);
+}

@@ -17,6 +17,9 @@ use crate::types::{Ino, Kind, NodeId, Row, Status};
 /// Entries read at once.
 const PAGE: usize = 256;
 
+/// Folders one above the other that the user has removed, and that are taken back at a time.
+const REMOVED: usize = 64;
+
 /// What lies below a dead folder.
 #[derive(Default)]
 struct Below {
@@ -206,11 +209,17 @@ pub(in crate::fs) fn bring_back(fs: &Arc<Fs>, ino: Ino) -> crate::fs::Result<boo
         let Some(parent) = nodes::get(tx, ino)?.and_then(|n| n.parent) else {
             return Ok((false, merge.outcome));
         };
-        if let Anchor::Dead(dead) = nodes::anchor(tx, parent)?
-            && let Some(dead) = nodes::get(tx, dead)?
-        {
-            if let Some(row) = dead.remote.clone() {
-                merge.rescue(&dead, &row)?;
+        for _ in 0..REMOVED {
+            let Anchor::Dead(dead) = nodes::anchor(tx, parent)? else { break };
+            let Some(dead) = nodes::get(tx, dead)? else { break };
+            match dead.remote.clone() {
+                // Removed here, and not empty there any more: it stays. One made anew would wait for its name.
+                Some(row) if dead.tomb && row.status == Status::Exists => merge.revive(&row)?,
+                Some(row) => {
+                    merge.rescue(&dead, &row)?;
+                    break;
+                }
+                None => break,
             }
         }
         let back = match nodes::get(tx, ino)?.and_then(|n| n.parent) {

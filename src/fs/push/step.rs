@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Turn, backoff, confirm, content, names, put_off, resolve, taken};
+use crate::fs::change::give_back_identity;
 use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -121,10 +122,14 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
         };
+        tracing::trace!(ino = %node.ino, %first, "waits");
         let Some(current) = nodes::get(tx, node.ino)? else { return Ok(None) };
         let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
         nodes::save(tx, &waiting)?;
         let ring = ring_of(tx, &waiting)?;
+        if let Some(gone) = former_self(tx, &waiting, &ring)? {
+            return Ok(Some(Gate::Back(gone)));
+        }
         let deletes = through_a_delete(tx, &ring)?;
         if deletes && node.remote.is_some() && node.content_dirty() {
             return Ok(parent.id().cloned().map(Gate::Content));
@@ -141,6 +146,11 @@ fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> 
         Some(Gate::Content(id)) => Ok((id, true)),
         Some(Gate::Ring) => Err(step_aside(fs, node)),
         Some(Gate::Others) => {
+            fs.push.wake();
+            Err(Stop::Wait)
+        }
+        Some(Gate::Back(gone)) => {
+            fs.drop_if_doomed(gone)?;
             fs.push.wake();
             Err(Stop::Wait)
         }
@@ -165,6 +175,8 @@ enum Gate {
     Ring,
     /// The same, and others have to leave the ring.
     Others,
+    /// It has the row back that this node, which is gone here, had of it.
+    Back(Ino),
     /// Its folder is below one that is gone.
     Hidden,
 }
@@ -213,6 +225,26 @@ fn through_a_delete(tx: &Tx, ring: &[Ino]) -> store::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// A node without a row waits for a delete that waits for it: the delete has the row that was the node's own before it took
+/// another's over, and lost that to somebody's edit. It takes its own back. Which node was to be deleted.
+fn former_self(tx: &Tx, node: &Node, ring: &[Ino]) -> store::Result<Option<Ino>> {
+    if node.remote.is_some() || node.kind != Kind::File || nodes::intent(tx, node.ino)?.is_some() {
+        return Ok(None);
+    }
+    for ino in ring {
+        let Some(gone) = nodes::get(tx, *ino)?.filter(|n| n.tomb && n.waits_for == Some(node.ino)) else {
+            continue;
+        };
+        let Some(row) = gone.remote.clone().filter(|r| r.kind == Kind::File) else { continue };
+        if nodes::intent(tx, gone.ino)?.is_none() {
+            let again = Node { waits_for: None, due: 0, ..node.clone() };
+            give_back_identity(tx, &gone, again, row)?;
+            return Ok(Some(gone.ino));
+        }
+    }
+    Ok(None)
 }
 
 /// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.

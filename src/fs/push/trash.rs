@@ -116,6 +116,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
         })
         .map_err(local)?;
     if busy || waits || above {
+        tracing::trace!(ino = %node.ino, busy, waits, above, first = ?node.waits_for, "a delete waits");
         // Below a deleted folder, that folder's own delete decides.
         later(now + if above || busy { fs.config.paced(2) } else { 60_000 })?;
         return Ok(false);

@@ -7,9 +7,9 @@ use inxtfs::fs::{Attr, Error, OpenFlags, SetAttr};
 use inxtfs::types::{Fh, Ino, Kind, Timestamp};
 
 use super::super::harness::{APPEND, Engine, READ, TRUNCATE, WRITE, noise};
-use super::Dice;
 use super::reference::{Entry, Errno, Outcome, Reference, short};
 use super::world::World;
+use super::{Dice, steps};
 
 const STEPS: usize = 20;
 const NAMES: [&str; 6] = ["a", "b", "c.txt", "d", "e.x.y", "f.pdf"];
@@ -56,7 +56,7 @@ impl Life {
             dice: Dice::new(seed),
             alone,
             eager,
-            steps: STEPS,
+            steps: steps(seed, STEPS),
             plain: Reference::default(),
             open: Vec::new(),
             dear: HashSet::new(),

@@ -1,7 +1,6 @@
 //! The same lives over the real client, HTTP and the emulated service, with failures on every route.
 //!
-//! `INXTFS_FAULTS` says how many requests must have met a failure before the test ends, `INXTFS_STEPS` how long a life is:
-//! longer ones spend less on being born.
+//! `INXTFS_FAULTS` says how many requests must have met a failure before the test ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +22,7 @@ use tokio::runtime::Runtime;
 use super::super::harness::{Engine, PATIENCE};
 use super::lives::Life;
 use super::world::{Tree, World};
-use super::{Dice, config, number, run};
+use super::{Dice, config, number, run, steps};
 
 const EMAIL: &str = "user@example.com";
 const PASSWORD: &str = "correct horse";
@@ -52,7 +51,7 @@ fn birth(seed: u64, met: Arc<AtomicU64>) -> Life {
     e.start();
     e.hydrated();
     let mut life = Life::new(e, Box::new(wire), seed, alone, eager);
-    life.steps = number("INXTFS_STEPS").map_or(STEPS, |n| usize::try_from(n).unwrap());
+    life.steps = steps(seed, STEPS);
     life
 }
 
