@@ -104,21 +104,7 @@ impl Life {
             self.world.fair(&self.e);
             self.e.polls(1);
             self.resync();
-            self.looks = self.looks_begun();
         }
-    }
-
-    /// The drive looks by itself, too: where it believes that the machine slept, or after a failure. What that showed is
-    /// taken for given, as after any look.
-    pub fn unasked(&mut self) {
-        if !self.alone && !self.offline && self.looks_begun() != self.looks {
-            self.note("it looked by itself".to_owned());
-            self.look();
-        }
-    }
-
-    fn looks_begun(&self) -> u64 {
-        self.e.fault.calls(Method::Newest) + self.e.fault.calls(Method::Changes)
     }
 
     /// What others did is seen now. It must be in order, and is what the next steps start from.
