@@ -452,7 +452,7 @@ impl Life {
         self.compare();
     }
 
-    fn difference(&self) -> Option<String> {
+    pub fn difference(&self) -> Option<String> {
         let seen = self.walk();
         let line =
             |path: &str, kind: Kind, ino: Ino, size: Option<u64>| format!("{path} {kind:?} {ino} {size:?}");

@@ -196,6 +196,10 @@ impl Life {
         self.e.start();
         if as_it_was {
             self.after_the_end();
+            if !self.alone && self.difference().is_some() {
+                self.note("before its end it saw something".to_owned());
+                self.resync();
+            }
             self.compare();
         }
         self.unplug(self.offline);
