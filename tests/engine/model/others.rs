@@ -14,6 +14,9 @@ use super::lives::Life;
 use super::reference::{Entry, File, Reference, short};
 use super::world::{Tree, lies_below, subtree};
 
+/// What the service does late is done after this long of sending.
+const JOBS: Duration = Duration::from_secs(1);
+
 /// Where a request may be when the process dies.
 const DEATHS: [Method; 9] = [
     Method::Put,
@@ -59,8 +62,15 @@ impl Life {
         let fs = self.e.fs().clone();
         self.e.block_on(async {
             let mut draining = std::pin::pin!(tokio::time::timeout(PATIENCE * 9 / 10, fs.drain()));
+            // What lies below a folder that was deleted for good cannot be moved until the service has deleted it, too.
+            let mut jobs = std::pin::pin!(tokio::time::sleep(JOBS));
+            let mut done_late = false;
             loop {
                 tokio::select! {
+                    () = &mut jobs, if !done_late => {
+                        self.world.settle();
+                        done_late = true;
+                    }
                     done = &mut draining => return done.unwrap_or_else(|_| panic!("stuck: {:#?}", fs.status())),
                     () = tokio::time::sleep(Duration::from_millis(2)) => self.world.tick(),
                 }
