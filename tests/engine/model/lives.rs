@@ -166,6 +166,11 @@ impl Life {
         }
     }
 
+    /// A file that could not be read when it was last seen: what goes with it would not be known.
+    fn is_unknown(&self, path: &str) -> bool {
+        self.plain.file(path).is_ok_and(|ino| self.plain.files[&ino].safe.is_none())
+    }
+
     /// The name is taken away, and with it what was safe under it.
     fn bereft(&mut self, ino: Ino) {
         let safe = self.plain.files.get(&ino).and_then(|f| f.safe.clone());
@@ -355,7 +360,7 @@ impl Life {
         let from = if self.dice.one_in(12) { Some(self.place()) } else { self.pick(kind) };
         let (Some(from), noreplace) = (from, self.dice.one_in(6)) else { return };
         let to = self.place();
-        if from == to {
+        if from == to || self.is_unknown(&to) {
             return;
         }
         self.note(format!("rename {from} {to}{}", if noreplace { ", over nothing" } else { "" }));
@@ -382,7 +387,7 @@ impl Life {
 
     fn unlink(&mut self) {
         let path = if self.dice.one_in(6) { Some(self.place()) } else { self.pick(Kind::File) };
-        let Some(path) = path else { return };
+        let Some(path) = path.filter(|p| !self.is_unknown(p)) else { return };
         self.note(format!("unlink {path}"));
         let want = self.plain.can_remove(&path, Kind::File);
         let got = self.e.unlink(&path);
