@@ -36,7 +36,8 @@ const STALL: Duration = Duration::from_millis(400);
 #[test]
 fn over_the_wire_no_failure_of_any_request_loses_or_bends_a_byte() {
     let (wanted, met) = (number("INXTFS_FAULTS").unwrap_or(FAULTS), Arc::new(AtomicU64::new(0)));
-    let seeds = number("INXTFS_SEED").map_or(1..u64::MAX, |seed| seed..seed + 1);
+    let first = number("INXTFS_FIRST").unwrap_or(1);
+    let seeds = number("INXTFS_SEED").map_or(first..u64::MAX, |seed| seed..seed + 1);
     run("over the wire", seeds, || met.load(Ordering::Relaxed) < wanted, |seed| birth(seed, met.clone()));
     println!("over the wire: {} requests met a failure", met.load(Ordering::Relaxed));
 }
