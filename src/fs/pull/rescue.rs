@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::merge::{ECHO, Merge};
+use super::merge::Merge;
 use super::{From, finish};
 use crate::fs::change::is_moved;
 use crate::fs::push::confirm::{MADE, object_of};
@@ -42,9 +42,8 @@ impl Merge<'_> {
     /// A folder is gone on the server, as `row` says, while something below it is only here, or was sent there when nobody
     /// could see it any more: the path is made again, and what was edited moves there.
     pub(super) fn rescue(&mut self, dead: &Node, row: &Row) -> Result<()> {
-        let since = now_ms() - self.fs.config.paced(ECHO);
         let idle = self.fs.files.is_idle() && nodes::queue(self.tx, 1)?.is_empty();
-        if idle && !nodes::echoed_by_any(self.tx, since)? {
+        if idle && !nodes::any_echo(self.tx)? {
             return Ok(());
         }
         let below = self.only_here(dead, row)?;
@@ -119,8 +118,7 @@ impl Merge<'_> {
             return Ok(!watch.seen && node.version() == Some(&watch.version));
         }
         let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
-        let since = now_ms() - self.fs.config.paced(ECHO);
-        Ok(row.updated > dead.updated && nodes::echoed(self.tx, node.ino, what, since)?)
+        Ok(row.updated > dead.updated && nodes::echoed(self.tx, node.ino, what, 0)?)
     }
 
     fn sort(&self, node: Node, below: &mut Below, todo: &mut Vec<Ino>, put_off: &mut Vec<Node>) {

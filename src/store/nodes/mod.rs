@@ -12,7 +12,7 @@ mod watch;
 
 pub use blocked::{Blocked, News};
 pub use push::{
-    Intent, Queue, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoed_by_any, echoers,
+    Intent, Queue, any_echo, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers,
     forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,
     queue_but_tombs, recount, swap_echoes, unblock, waiting_on, wake_all, wake_children, wake_failed,
     wanted_names,

@@ -249,10 +249,9 @@ pub fn echoed(conn: &Connection, ino: Ino, what: &str, since: i64) -> Result<boo
     Ok(conn.prepare_cached(sql)?.query_row(params![int(ino.0), what, since], |r| r.get(0))?)
 }
 
-/// Whether any of our writes was noted since `since` (milliseconds).
-pub fn echoed_by_any(conn: &Connection, since: i64) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM echoes WHERE at>=?1)";
-    Ok(conn.prepare_cached(sql)?.query_row([since], |r| r.get(0))?)
+/// Whether any of our writes is remembered.
+pub fn any_echo(conn: &Connection) -> Result<bool, Error> {
+    Ok(conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM echoes)")?.query_row([], |r| r.get(0))?)
 }
 
 /// Forgets one echo.
