@@ -174,23 +174,23 @@ async fn the_object_store_sees_no_credentials_and_exact_lengths() {
     .await;
     let storage = Storage::new(&server.gateway, hasty()).unwrap();
     let url = SignedUrl::from(format!("{}/shards/o?X-Amz-Signature=s3cret", server.gateway));
-    let mut part = storage.get(&url, 2..5, 10).await.unwrap();
+    let mut part = storage.get(&url, 2..5, 10, Lane::Read).await.unwrap();
     assert_eq!(part.chunk().await.unwrap().unwrap(), "cde");
     assert!(part.chunk().await.unwrap().is_none());
-    let mut skipped = storage.get(&url, 3..5, 10).await.unwrap();
+    let mut skipped = storage.get(&url, 3..5, 10, Lane::Read).await.unwrap();
     assert_eq!(skipped.chunk().await.unwrap().unwrap(), "de");
     assert!(skipped.chunk().await.unwrap().is_none());
-    assert_eq!(storage.get(&url, 5..7, 10).await.unwrap_err().class(), Class::Ambiguous);
-    let mut short = storage.get(&url, 6..10, 10).await.unwrap();
+    assert_eq!(storage.get(&url, 5..7, 10, Lane::Read).await.unwrap_err().class(), Class::Ambiguous);
+    let mut short = storage.get(&url, 6..10, 10, Lane::Read).await.unwrap();
     assert_eq!(short.chunk().await.unwrap().unwrap(), "ghi");
     assert!(matches!(short.chunk().await, Err(Error::Lost(_))));
-    let portal = storage.get(&url, 7..9, 10).await.unwrap_err();
+    let portal = storage.get(&url, 7..9, 10, Lane::Read).await.unwrap_err();
     assert!(matches!(portal, Error::Captive(_)), "{portal}");
-    let denied = storage.get(&url, 90..91, 10).await.unwrap_err();
+    let denied = storage.get(&url, 90..91, 10, Lane::Read).await.unwrap_err();
     assert_eq!((denied.status(), denied.message()), (Some(403), "AccessDenied"));
 
     let body = stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"def"))]);
-    assert_eq!(storage.put(&url, 6, body).await.unwrap().as_deref(), Some("\"tag\""));
+    assert_eq!(storage.put(&url, 6, body, 6).await.unwrap().as_deref(), Some("\"tag\""));
     let put = server.seen().pop().unwrap();
     assert_eq!((put.header("content-length"), put.header("transfer-encoding")), ("6", ""));
     assert_eq!(put.body, "abcdef");
@@ -199,7 +199,7 @@ async fn the_object_store_sees_no_credentials_and_exact_lengths() {
         assert!(seen.headers.keys().all(|k| !k.as_str().starts_with("internxt")));
     }
     let away = SignedUrl::from("http://s3.example.com/o?X-Amz-Signature=s3cret".to_owned());
-    for error in [storage.get(&away, 0..1, 10).await.unwrap_err(), denied] {
+    for error in [storage.get(&away, 0..1, 10, Lane::Read).await.unwrap_err(), denied] {
         assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
 }
@@ -211,7 +211,7 @@ async fn lost_storage_connections_do_not_tell_the_link() {
     drop(listener);
     let storage = Storage::new(&gateway, hasty()).unwrap();
     let url = SignedUrl::from(format!("{gateway}/o?X-Amz-Signature=s3cret"));
-    let error = storage.get(&url, 0..1, 10).await.unwrap_err();
+    let error = storage.get(&url, 0..1, 10, Lane::Read).await.unwrap_err();
     assert_eq!(error.class(), Class::NotSent);
     assert!(!format!("{error} {error:?}").contains("s3cret"));
 }
