@@ -75,15 +75,33 @@ impl Throttle {
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: watch::Sender<Option<NonZeroU64>>,
-    /// When what has passed is paid for; `None`: long ago.
-    free: Mutex<Option<Instant>>,
+    debt: Mutex<Debt>,
     /// One waits for that, the others for their turn.
     turn: Gate,
 }
 
+/// When what has passed will be paid for; `None`: nothing has passed yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Debt(Option<Instant>);
+
+impl Debt {
+    /// Until when the next bytes have to wait.
+    fn until(self, now: Instant) -> Option<Instant> {
+        self.0.filter(|free| *free > now)
+    }
+
+    fn add(&mut self, now: Instant, bytes: u64, rate: NonZeroU64) {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let earliest = now.checked_sub(SLACK).unwrap_or(now);
+        // A bound that was just set has nothing left over from before.
+        self.0 = Some(self.0.map_or(now, |free| free.max(earliest)) + cost);
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
-        Pace { rate: watch::Sender::new(None), free: Mutex::default(), turn: Gate::new(1) }
+        Pace { rate: watch::Sender::new(None), debt: Mutex::default(), turn: Gate::new(1) }
     }
 }
 
@@ -94,7 +112,7 @@ impl Pace {
 
     fn set(&self, rate: Option<NonZeroU64>) {
         // What was owed at the old rate would be paid at a wrong one.
-        *self.free.lock() = None;
+        *self.debt.lock() = Debt::default();
         self.rate.send_replace(rate);
     }
 
@@ -114,8 +132,8 @@ impl Pace {
             if rate.borrow_and_update().is_none() {
                 return;
             }
-            let free = *self.free.lock();
-            match free.filter(|free| *free > Instant::now()) {
+            let debt = *self.debt.lock();
+            match debt.until(Instant::now()) {
                 None => return self.charge(bytes),
                 Some(free) => tokio::select! {
                     () = sleep_until(free) => {}
@@ -127,109 +145,108 @@ impl Pace {
 
     /// So many bytes have passed without asking: who comes next waits the longer.
     pub(super) fn charge(&self, bytes: u64) {
-        let Some(rate) = self.get() else { return };
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
-        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let now = Instant::now();
-        let earliest = now.checked_sub(SLACK).unwrap_or(now);
-        let mut free = self.free.lock();
-        // A bound that was just set has nothing left over from before.
-        *free = Some(free.map_or(now, |free| free.max(earliest)) + cost);
+        if let Some(rate) = self.get() {
+            self.debt.lock().add(Instant::now(), bytes, rate);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    fn rate(bytes: u64) -> Option<NonZeroU64> {
-        NonZeroU64::new(bytes)
-    }
-
-    /// Passes `total` bytes in grains and tells when each passed.
-    async fn pass(pace: &Pace, total: u64, lane: Lane) -> Vec<(Duration, u64)> {
-        let (start, mut left, mut passed) = (Instant::now(), total, Vec::new());
-        while left > 0 {
-            let bytes = pace.grain().min(left);
-            pace.take(bytes, lane).await;
-            passed.push((start.elapsed(), bytes));
-            left -= bytes;
-        }
-        passed
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn bytes_pass_at_the_rate_and_never_in_bursts() {
+    #[test]
+    fn bytes_pass_at_the_rate_and_never_in_bursts() {
+        let ms = Duration::from_millis;
         for bound in [8_000, 500_000, 2_000_000, 100_000_000] {
-            let pace = Pace::default();
-            pace.set(rate(bound));
-            // An idle time before saves nothing up.
-            pass(&pace, 1, Lane::Read).await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            let passed = pass(&pace, bound * 10, Lane::Read).await;
-            let took = passed.last().unwrap().0;
-            assert!(took > Duration::from_millis(9_700) && took < Duration::from_millis(10_300), "{took:?}");
+            let (rate, pace) = (NonZeroU64::new(bound).unwrap(), Pace::default());
+            pace.set(Some(rate));
+            let grain = pace.grain();
+            let (mut debt, mut now) = (Debt::default(), Instant::now());
+            debt.add(now, 1, rate);
+            // An idle time saves little up.
+            now += Duration::from_secs(60);
+            let (start, mut left, mut passed) = (now, bound * 10, Vec::new());
+            while left > 0 {
+                // A timer is late by a millisecond or two.
+                now = debt.until(now).map_or(now, |at| at + ms(left % 3));
+                let bytes = grain.min(left);
+                debt.add(now, bytes, rate);
+                passed.push((now, bytes));
+                left -= bytes;
+            }
+            let took = now - start;
+            assert!(took > ms(9_700) && took < ms(10_010), "{took:?}");
             for (i, (from, _)) in passed.iter().enumerate().step_by(7) {
-                let within =
-                    passed[i..].iter().take_while(|(at, _)| *at <= *from + Duration::from_millis(250));
+                let within = passed[i..].iter().take_while(|(at, _)| *at <= *from + ms(250));
                 let bytes: u64 = within.map(|(_, bytes)| bytes).sum();
                 assert!(bytes <= bound / 2, "{bytes} bytes of {bound} a second within a quarter of one");
             }
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn transfers_share_fairly_and_urgent_ones_go_before() {
+    fn slow() -> Arc<Pace> {
         let pace = Arc::new(Pace::default());
-        pace.set(rate(100_000));
-        let start = Instant::now();
-        let spawn = |bytes, lane| {
-            let pace = pace.clone();
-            tokio::spawn(async move {
-                pass(&pace, bytes, lane).await;
-                start.elapsed()
-            })
-        };
-        let slow = [spawn(500_000, Lane::Send), spawn(500_000, Lane::Send)];
-        let urgent = spawn(100_000, Lane::Read).await.unwrap();
-        assert!(urgent < Duration::from_millis(1_400), "{urgent:?}");
-        for transfer in slow {
-            let took = transfer.await.unwrap();
-            assert!(took > Duration::from_millis(10_400) && took < Duration::from_millis(11_200), "{took:?}");
-        }
+        pace.set(NonZeroU64::new(8_000));
+        // An hour's worth.
+        pace.charge(8_000 * 3600);
+        pace
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_new_bound_holds_at_once_also_for_who_waits() {
-        let pace = Arc::new(Pace::default());
-        pace.set(rate(8_000));
-        let start = Instant::now();
-        let transfer = {
+        let pace = slow();
+        let waiting = {
             let pace = pace.clone();
-            tokio::spawn(async move {
-                // An hour's worth.
-                pace.charge(8_000 * 3600);
-                pace.take(1, Lane::Send).await;
-                start.elapsed()
-            })
+            tokio::spawn(async move { pace.take(1, Lane::Send).await })
         };
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        pace.set(NonZeroU64::new(9_000));
+        waiting.await.unwrap();
         pace.set(None);
-        assert_eq!(transfer.await.unwrap(), Duration::from_secs(5));
-        assert_eq!(pass(&pace, 1 << 40, Lane::Send).await.len(), 1);
+        assert_eq!(pace.grain(), u64::MAX);
+        assert!(pace.take(1 << 40, Lane::Background).now_or_never().is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_gives_up_holds_nobody_up() {
-        let pace = Pace::default();
-        pace.set(rate(8_000));
-        pace.charge(80_000);
-        for _ in 0..3 {
-            let waiting = pace.take(500, Lane::Read);
-            assert!(tokio::time::timeout(Duration::from_secs(1), waiting).await.is_err());
+        let pace = slow();
+        for lane in [Lane::Read, Lane::Send, Lane::Read] {
+            assert!(pace.take(1, lane).now_or_never().is_none());
         }
-        let start = Instant::now();
-        pace.take(500, Lane::Background).await;
-        assert!(start.elapsed() < Duration::from_millis(7_100));
+        assert_eq!(pace.turn.waiting(), 0);
+        pace.set(NonZeroU64::new(9_000));
+        assert!(pace.take(1, Lane::Background).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_more_urgent_pass_first() {
+        let pace = slow();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let spawn = |lane| {
+            let (pace, order) = (pace.clone(), order.clone());
+            tokio::spawn(async move {
+                pace.take(1, lane).await;
+                order.lock().push(lane);
+            })
+        };
+        let first = spawn(Lane::Background);
+        tokio::task::yield_now().await;
+        let mut rest = Vec::new();
+        for (n, lane) in [Lane::Send, Lane::Background, Lane::Ahead, Lane::Read].into_iter().enumerate() {
+            rest.push(spawn(lane));
+            while pace.turn.waiting() <= n {
+                tokio::task::yield_now().await;
+            }
+        }
+        pace.set(NonZeroU64::new(1_000_000));
+        for task in rest.into_iter().chain([first]) {
+            task.await.unwrap();
+        }
+        let expected = [Lane::Background, Lane::Read, Lane::Ahead, Lane::Send, Lane::Background];
+        assert_eq!(*order.lock(), expected);
     }
 }

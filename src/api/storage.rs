@@ -39,7 +39,7 @@ impl Storage {
         Ok(Storage {
             client,
             loopback: gateway.is_loopback(),
-            gate: Gate::new(tuning.transfers.into()),
+            gate: Gate::new(tuning.transfers.max(2).into()),
             pause: Arc::default(),
             tuning,
         })
@@ -262,5 +262,58 @@ impl Progress {
             }
             sleep(limit - idle).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use futures_util::FutureExt;
+
+    use super::super::Bandwidth;
+    use super::*;
+
+    fn throttle(up: u64) -> Throttle {
+        Throttle::new(Bandwidth { up: NonZeroU64::new(up), down: None })
+    }
+
+    #[tokio::test]
+    async fn an_upload_keeps_its_pace_to_the_byte() {
+        let pieces = (0..3_u8).map(|n| Ok(Bytes::from(vec![n; 100_000])));
+        let sent: Vec<u8> = pieces.clone().flat_map(|p: std::io::Result<Bytes>| p.unwrap()).collect();
+        let start = Instant::now();
+        let mut body = Box::pin(paced(stream::iter(pieces), throttle(1_000_000), Progress::new()));
+        let mut all = Vec::new();
+        while let Some(grain) = body.next().await {
+            let grain = grain.unwrap();
+            assert!(grain.len() <= 1_000_000 / 16);
+            all.extend_from_slice(&grain);
+        }
+        assert!(all == sent);
+        assert!(start.elapsed() > Duration::from_millis(200), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_pace_is_not_standing_still_and_a_silent_body_is() {
+        let (limit, progress) = (Duration::from_millis(5), Progress::new());
+        let begun = stream::iter([Ok(Bytes::from_static(b"begun"))]).chain(stream::pending());
+        let slow = throttle(8_000);
+        // An hour's worth.
+        slow.up().charge(8_000 * 3600);
+        let mut body = Box::pin(paced(begun, slow.clone(), progress.clone()));
+        assert!(body.next().now_or_never().is_none());
+        assert!(timeout(limit * 20, progress.stalled(limit)).await.is_err());
+        slow.set(Bandwidth::default());
+        assert_eq!(body.next().await.unwrap().unwrap(), "begun");
+        assert!(body.next().now_or_never().is_none());
+        progress.stalled(limit).await;
+    }
+
+    #[tokio::test]
+    async fn without_a_bound_pieces_stay_whole() {
+        let piece = Bytes::from(vec![7; 3 << 20]);
+        let body = paced(stream::iter([Ok(piece.clone())]), Throttle::default(), Progress::new());
+        assert_eq!(Box::pin(body).next().now_or_never().unwrap().unwrap().unwrap(), piece);
     }
 }

@@ -44,7 +44,7 @@ pub struct Tuning {
     pub max_json: usize,
     /// Requests in flight to the gateway. Some are kept for what somebody waits for: see [`Gate`].
     pub in_flight: u16,
-    /// Transfers in flight to the object store, likewise.
+    /// Transfers in flight to the object store, likewise; 2 at least, as a transfer may wait for another one.
     pub transfers: u16,
     /// Bounds on the bytes a second of those. Clones share them.
     pub throttle: Throttle,
@@ -119,6 +119,12 @@ impl Http {
     #[must_use]
     pub fn client_id(&self) -> &ClientId {
         &self.0.id
+    }
+
+    /// Requests that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.gate.waiting()
     }
 
     /// Sends a request when its lane's turn comes, again where its failure proves that nothing was done (or it may be repeated),
