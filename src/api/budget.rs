@@ -7,7 +7,8 @@ use super::lanes::{Gate, Lane, Pass};
 /// Bytes that all transfers of the process may hold at a time. Cheap to clone; clones are one budget.
 ///
 /// An eighth is kept for what somebody waits for ([`Urgency::Now`]), and that never waits for anything but what holds
-/// memory for that reason, too. So whoever holds some may wait for a read that takes some: it comes to pass.
+/// memory for that reason, too. So whoever holds some may wait for a read that takes some: it comes to pass. Memory is
+/// taken before a turn at the object store, never while one is held: else holders of either could wait for each other.
 #[derive(Clone, Debug)]
 pub struct Budget(Gate);
 

@@ -116,9 +116,10 @@ impl Pace {
         self.rate.send_replace(rate);
     }
 
-    /// How many bytes to take at a time: little enough that nobody waits long, and nothing comes in bursts.
-    pub(super) fn grain(&self) -> u64 {
-        self.get().map_or(u64::MAX, |rate| (rate.get() / 16).clamp(512, GRAIN))
+    /// How many bytes to take at a time, if there is a bound: little enough that nobody waits long, and nothing comes in
+    /// bursts.
+    pub(super) fn grain(&self) -> Option<u64> {
+        self.get().map(|rate| (rate.get() / 16).clamp(512, GRAIN))
     }
 
     /// Waits until `bytes` more may pass. Transfers take turns, the more urgent ones first.
@@ -163,7 +164,7 @@ mod tests {
         for bound in [8_000, 500_000, 2_000_000, 100_000_000] {
             let (rate, pace) = (NonZeroU64::new(bound).unwrap(), Pace::default());
             pace.set(Some(rate));
-            let grain = pace.grain();
+            let grain = pace.grain().unwrap();
             let (mut debt, mut now) = (Debt::default(), Instant::now());
             debt.add(now, 1, rate);
             // An idle time saves little up.
@@ -207,7 +208,7 @@ mod tests {
         pace.set(NonZeroU64::new(9_000));
         waiting.await.unwrap();
         pace.set(None);
-        assert_eq!(pace.grain(), u64::MAX);
+        assert_eq!(pace.grain(), None);
         assert!(pace.take(1 << 40, Lane::Background).now_or_never().is_some());
     }
 

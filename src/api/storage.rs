@@ -108,8 +108,8 @@ impl Storage {
         B: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let url = self.open(url)?;
-        let _turn = self.turn(Lane::Send).await?;
         let _memory = self.tuning.memory.take_to_send(piece.min(len)).await;
+        let _turn = self.turn(Lane::Send).await?;
         let progress = Progress::new();
         let body = paced(body, self.tuning.throttle.clone(), progress.clone());
         let send = self
@@ -162,7 +162,8 @@ where
                 None => return Ok(None),
             }
         }
-        let grain = usize::try_from(throttle.up().grain()).unwrap_or(usize::MAX).min(piece.len());
+        let grain = throttle.up().grain().map_or(usize::MAX, |g| usize::try_from(g).unwrap_or(usize::MAX));
+        let grain = grain.min(piece.len());
         progress.hold();
         throttle.up().take(grain as u64, Lane::Send).await;
         progress.touch();
@@ -216,7 +217,11 @@ impl Download {
 
     /// Waits until the throttle lets some bytes pass, before they are known.
     async fn pay(&mut self) {
-        let price = self.throttle.down().grain().min(self.skip + self.left);
+        let Some(grain) = self.throttle.down().grain() else {
+            self.paid = 0;
+            return;
+        };
+        let price = grain.min(self.skip + self.left);
         if self.paid < price {
             self.throttle.down().take(price - self.paid, self.lane).await;
             self.paid = price;
