@@ -235,8 +235,8 @@ fn the_speed_of_a_running_mount_is_shown_and_changed_also_for_what_is_under_way(
     let shown = world.on_drive("bwlimit", &[]).expect(0);
     assert!(shown.out.contains("up 7.8 KiB/s, down unlimited"), "{}", shown.out);
     assert!(world.on_drive("status", &[]).expect(0).out.contains("up 7.8 KiB/s"));
-    // Ten minutes' worth.
-    fs::write(world.drive().join("slow.bin"), noise(5_000_000)).unwrap();
+    // Two minutes' worth.
+    fs::write(world.drive().join("slow.bin"), noise(1_000_000)).unwrap();
     eventually("it is being sent", || world.status()["status"]["totals"]["sending"] == 1);
     let changed = world.on_drive("bwlimit", &["--down", "2M"]).expect(0);
     assert!(changed.out.contains("up 7.8 KiB/s, down 1.9 MiB/s"), "{}", changed.out);
