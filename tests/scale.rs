@@ -23,7 +23,7 @@ fn row(n: u64, parent: &NodeId, kind: Kind) -> Row {
     let at = Timestamp::from_millis(1_790_000_000_000 + n as i64);
     let content = Version { bucket: "b".repeat(24), object: format!("{n:024x}") };
     Row {
-        id: NodeId(format!("{n:08x}-0000-4000-8000-{n:012x}")),
+        id: NodeId(format!("{n:08x}-5ca1-4e00-8000-{n:012x}")),
         parent: Some(parent.clone()),
         kind,
         name: match kind {
