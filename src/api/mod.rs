@@ -5,12 +5,15 @@
 //! [`Request`] names its [`Service`], the service names its credentials, and [`Storage`] has a
 //! client of its own that knows none. Answers are untrusted: bounded in size, lenient in form.
 
+mod budget;
 pub mod drive;
 mod error;
 pub mod events;
 mod gateway;
 mod http;
+mod lanes;
 pub mod network;
+mod pace;
 mod request;
 mod signed_url;
 mod storage;
@@ -23,9 +26,12 @@ mod tests;
 #[cfg(test)]
 mod tls_tests;
 
+pub use budget::{Budget, Held};
 pub use error::{Answer, Class, Error};
 pub use gateway::{Gateway, GatewayError};
 pub use http::{Http, Retry, Tuning, Verdict};
+pub use lanes::{Gate, Lane, Pass};
+pub use pace::{Bandwidth, Throttle};
 pub use request::{Basic, Bearer, Drive, Network, Public, Request, Service};
 pub use signed_url::SignedUrl;
 pub use storage::{Download, Storage};

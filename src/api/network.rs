@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::request::segment;
 use super::wire::size;
-use super::{Network, Request, SignedUrl};
+use super::{Lane, Network, Request, SignedUrl};
 
 /// Where an object is.
 #[derive(Clone, Debug, Deserialize)]
@@ -101,7 +101,7 @@ fn file(bucket: &str, object: &str) -> String {
 /// Where an object is and how it is keyed.
 #[must_use]
 pub fn info(bucket: &str, object: &str) -> Request<Network, Info> {
-    Request::json(Method::GET, format!("{}/info", file(bucket, object)))
+    Request::json(Method::GET, format!("{}/info", file(bucket, object))).lane(Lane::Read)
 }
 
 /// Announces an upload. Left alone it is garbage that nobody sees: it may be sent twice.

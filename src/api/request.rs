@@ -13,6 +13,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::lanes::Lane;
+
 /// One of the services behind the gateway, and the credentials it takes.
 pub trait Service: 'static {
     /// What its requests carry.
@@ -130,6 +132,7 @@ pub struct Request<S, T> {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
     pub(super) effect: Effect,
+    pub(super) lane: Lane,
     pub(super) decode: Decode<T>,
     service: PhantomData<fn() -> S>,
 }
@@ -159,7 +162,8 @@ impl<S: Service> Request<S, ()> {
 impl<S: Service, T> Request<S, T> {
     fn new(method: Method, path: String, decode: Decode<T>) -> Self {
         let effect = if method == Method::GET { Effect::Repeatable } else { Effect::Once };
-        Request { method, path, query: Vec::new(), body: None, effect, decode, service: PhantomData }
+        let (query, body, lane) = (Vec::new(), None, Lane::Send);
+        Request { method, path, query, body, effect, lane, decode, service: PhantomData }
     }
 
     pub(super) fn query(mut self, key: &'static str, value: impl ToString) -> Self {
@@ -175,6 +179,13 @@ impl<S: Service, T> Request<S, T> {
     /// Declares a POST to be harmless when it is sent twice.
     pub(super) fn repeatable(mut self) -> Self {
         self.effect = Effect::Repeatable;
+        self
+    }
+
+    /// Puts it into another lane than [`Lane::Send`], or than its kind's.
+    #[must_use]
+    pub fn lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
         self
     }
 

@@ -1,5 +1,7 @@
 //! The core against servers that misbehave.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use super::testing::{Server, hasty, json as reply_json, reply};
 use super::*;
@@ -174,23 +177,23 @@ async fn the_object_store_sees_no_credentials_and_exact_lengths() {
     .await;
     let storage = Storage::new(&server.gateway, hasty()).unwrap();
     let url = SignedUrl::from(format!("{}/shards/o?X-Amz-Signature=s3cret", server.gateway));
-    let mut part = storage.get(&url, 2..5, 10).await.unwrap();
+    let mut part = storage.get(&url, 2..5, 10, Lane::Read).await.unwrap();
     assert_eq!(part.chunk().await.unwrap().unwrap(), "cde");
     assert!(part.chunk().await.unwrap().is_none());
-    let mut skipped = storage.get(&url, 3..5, 10).await.unwrap();
+    let mut skipped = storage.get(&url, 3..5, 10, Lane::Read).await.unwrap();
     assert_eq!(skipped.chunk().await.unwrap().unwrap(), "de");
     assert!(skipped.chunk().await.unwrap().is_none());
-    assert_eq!(storage.get(&url, 5..7, 10).await.unwrap_err().class(), Class::Ambiguous);
-    let mut short = storage.get(&url, 6..10, 10).await.unwrap();
+    assert_eq!(storage.get(&url, 5..7, 10, Lane::Read).await.unwrap_err().class(), Class::Ambiguous);
+    let mut short = storage.get(&url, 6..10, 10, Lane::Read).await.unwrap();
     assert_eq!(short.chunk().await.unwrap().unwrap(), "ghi");
     assert!(matches!(short.chunk().await, Err(Error::Lost(_))));
-    let portal = storage.get(&url, 7..9, 10).await.unwrap_err();
+    let portal = storage.get(&url, 7..9, 10, Lane::Read).await.unwrap_err();
     assert!(matches!(portal, Error::Captive(_)), "{portal}");
-    let denied = storage.get(&url, 90..91, 10).await.unwrap_err();
+    let denied = storage.get(&url, 90..91, 10, Lane::Read).await.unwrap_err();
     assert_eq!((denied.status(), denied.message()), (Some(403), "AccessDenied"));
 
     let body = stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"def"))]);
-    assert_eq!(storage.put(&url, 6, body).await.unwrap().as_deref(), Some("\"tag\""));
+    assert_eq!(storage.put(&url, 6, body, 6).await.unwrap().as_deref(), Some("\"tag\""));
     let put = server.seen().pop().unwrap();
     assert_eq!((put.header("content-length"), put.header("transfer-encoding")), ("6", ""));
     assert_eq!(put.body, "abcdef");
@@ -199,7 +202,7 @@ async fn the_object_store_sees_no_credentials_and_exact_lengths() {
         assert!(seen.headers.keys().all(|k| !k.as_str().starts_with("internxt")));
     }
     let away = SignedUrl::from("http://s3.example.com/o?X-Amz-Signature=s3cret".to_owned());
-    for error in [storage.get(&away, 0..1, 10).await.unwrap_err(), denied] {
+    for error in [storage.get(&away, 0..1, 10, Lane::Read).await.unwrap_err(), denied] {
         assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
 }
@@ -211,7 +214,7 @@ async fn lost_storage_connections_do_not_tell_the_link() {
     drop(listener);
     let storage = Storage::new(&gateway, hasty()).unwrap();
     let url = SignedUrl::from(format!("{gateway}/o?X-Amz-Signature=s3cret"));
-    let error = storage.get(&url, 0..1, 10).await.unwrap_err();
+    let error = storage.get(&url, 0..1, 10, Lane::Read).await.unwrap_err();
     assert_eq!(error.class(), Class::NotSent);
     assert!(!format!("{error} {error:?}").contains("s3cret"));
 }
@@ -244,4 +247,85 @@ async fn announcements_arrive_and_the_end_is_told() {
     assert_eq!(events.next().await.unwrap(), events::Announcement::Changed);
     server.await.unwrap();
     assert!(matches!(events.next().await, Err(Error::Lost(_))));
+}
+
+/// A gateway that tells what arrives and answers it when it may.
+async fn held_gateway() -> (Gateway, tokio::sync::mpsc::UnboundedReceiver<String>, Arc<Semaphore>) {
+    let (tell, arrived) = tokio::sync::mpsc::unbounded_channel();
+    let may = Arc::new(Semaphore::new(0));
+    let allowed = may.clone();
+    let handler = move |request: axum::extract::Request| {
+        let (tell, allowed) = (tell.clone(), allowed.clone());
+        async move {
+            tell.send(request.uri().path().to_owned()).unwrap();
+            allowed.acquire_owned().await.unwrap().forget();
+            "[]"
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let router = axum::Router::new().fallback(handler);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (gateway, arrived, may)
+}
+
+#[tokio::test]
+async fn a_listing_goes_before_all_that_is_sent_and_read_in_the_background() {
+    let (gateway, mut arrived, may) = held_gateway().await;
+    let http = Http::new(gateway, ClientId("me".to_owned()), Tuning { in_flight: 2, ..hasty() }).unwrap();
+    let queued = async |n| {
+        while http.waiting() < n {
+            tokio::task::yield_now().await;
+        }
+    };
+    let feed = drive::FeedQuery { live_only: false, after: None, offset: 0, limit: 1, descending: true };
+    let spawn = |what: &'static str| {
+        let http = http.clone();
+        tokio::spawn(async move {
+            match what {
+                "trash" => http.send(&bearer(), &drive::trash([])).await.map(|_| ()),
+                "feed" => http.send(&bearer(), &drive::file_feed(feed)).await.map(|_| ()),
+                // The answer is no page, which does not matter here.
+                _ => Ok(drop(http.send(&bearer(), &drive::files_in(what, 0)).await)),
+            }
+        })
+    };
+    let mut all: Vec<_> = ["trash", "trash", "feed"].map(spawn).into();
+    queued(2).await;
+    assert!(arrived.recv().await.unwrap().ends_with("trash/add"));
+    // The budget is as full as such may make it; a listing has room at once.
+    all.push(spawn("first"));
+    assert!(arrived.recv().await.unwrap().contains("/first/"));
+    // No room at all: whoever is the most urgent goes next, though it came last.
+    all.push(spawn("second"));
+    queued(3).await;
+    may.add_permits(1);
+    assert!(arrived.recv().await.unwrap().contains("/second/"));
+    may.add_permits(1);
+    assert!(arrived.recv().await.unwrap().ends_with("trash/add"));
+    may.add_permits(100);
+    assert!(arrived.recv().await.unwrap().ends_with("/files"));
+    for one in all {
+        one.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_download_keeps_the_pace() {
+    let server =
+        Server::new(|_| reply(206, &[("content-range", "bytes 0-99999/100000")], vec![7; 100_000])).await;
+    let throttle = Throttle::new(Bandwidth { up: None, down: NonZeroU64::new(100_000) });
+    let storage = Storage::new(&server.gateway, Tuning { throttle, ..hasty() }).unwrap();
+    let url = SignedUrl::from(format!("{}/shards/o", server.gateway));
+    let start = std::time::Instant::now();
+    // The second one pays for what the first one's chunks took in advance.
+    for _ in 0..2 {
+        let mut body = storage.get(&url, 0..100_000, 100_000, Lane::Read).await.unwrap();
+        let mut got = 0;
+        while let Some(chunk) = body.chunk().await.unwrap() {
+            got += chunk.len();
+        }
+        assert_eq!(got, 100_000);
+    }
+    assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
 }

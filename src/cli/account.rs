@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::context::{Context, parse_gateway};
 use super::exit::Exit;
 use super::paths;
-use crate::api::Gateway;
+use crate::api::{Gateway, Tuning};
 use crate::remote::internxt::{Internxt, Options};
 use crate::remote::session::{Credentials, FileSecrets, Secrets};
 
@@ -30,9 +30,9 @@ pub fn gateway(credentials: &Credentials, ctx: &Context) -> anyhow::Result<Gatew
 }
 
 /// The service with the stored login. Needs no network; must be called within a runtime.
-pub fn connect(ctx: &Context) -> anyhow::Result<(Credentials, Internxt)> {
+pub fn connect(ctx: &Context, tuning: Tuning) -> anyhow::Result<(Credentials, Internxt)> {
     let secrets = secrets(ctx)?;
     let credentials = credentials(secrets.as_ref())?;
-    let options = Options { gateway: ctx.given_gateway()?, ..Options::default() };
+    let options = Options { gateway: ctx.given_gateway()?, tuning, ..Options::default() };
     Ok((credentials, Internxt::connect(secrets, options)?))
 }

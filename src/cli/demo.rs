@@ -62,7 +62,9 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
     };
     let credentials = session::login(&gateway, login).await?;
     secrets.save(&credentials)?;
-    let remote = Internxt::connect(secrets, Options::default())?;
+    let options = Options::default();
+    let (throttle, memory) = (options.tuning.throttle.clone(), options.tuning.memory.clone());
+    let remote = Internxt::connect(secrets, options)?;
     sample::fill(&remote).await.context("filling the demo drive")?;
     let cache = scratch.0.join("cache");
     paths::make_private(&cache)?;
@@ -71,7 +73,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
         flush: Duration::ZERO,
         folder: None,
         options: MountOptions::default(),
-        config: Config { cache_size: CACHE_SIZE, host: mount::host(), ..Config::default() },
+        config: Config { cache_size: CACHE_SIZE, host: mount::host(), throttle, memory, ..Config::default() },
         cache,
         account: credentials.account.clone(),
         email: credentials.email.clone(),

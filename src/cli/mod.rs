@@ -6,6 +6,7 @@
 
 mod account;
 mod brake;
+mod bwlimit;
 mod context;
 mod daemon;
 mod demo;
@@ -13,6 +14,7 @@ mod emulator;
 pub mod exit;
 mod failed;
 mod flush;
+mod limits;
 mod logging;
 mod login;
 mod logout;
@@ -79,6 +81,7 @@ enum Command {
     Umount(umount::Args),
     Status(status::Args),
     Flush(flush::Args),
+    Bwlimit(bwlimit::Args),
     Resume(resume::Args),
     Restore(restore::Args),
     Failed(failed::Args),
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => umount::run(args, &ctx),
         Command::Status(args) => status::run(args, &ctx),
         Command::Flush(args) => flush::run(args, &ctx),
+        Command::Bwlimit(args) => bwlimit::run(args, &ctx),
         Command::Resume(args) => resume::run(args, &ctx),
         Command::Restore(args) => restore::run(args, &ctx),
         Command::Failed(args) => failed::run(args, &ctx),
@@ -132,6 +136,9 @@ mod tests {
             "inxtfs mount /m --daemon --read-only --uid 1 --gid 2 --umask 022 --allow-other --folder /a \
              --cache-dir /c --cache-size 10GiB --writeback-delay 5s --poll-interval 30s --force",
             "inxtfs mount /m --flush-timeout 0 --delete-brake 3 --delete-brake-percent 100",
+            "inxtfs mount /m --requests 64 --transfers 2 --bwlimit-up 2M --bwlimit-down off --memory 16MiB",
+            "inxtfs bwlimit",
+            "inxtfs bwlimit --up 500K --down 0 /m",
             "inxtfs resume /m",
             "inxtfs restore --pending /m",
             "inxtfs umount /m --detach",
@@ -150,6 +157,11 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--cache-size", "much"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", "--umask", "999"]).is_err());
+        let limits = ["--requests=0", "--requests=65", "--transfers=1", "--bwlimit-up=1", "--memory=1K"];
+        for bad in limits.into_iter().chain(["--bwlimit-down=fast", "--memory=all", "--bwlimit-up="]) {
+            assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", bad]).is_err(), "{bad}");
+        }
+        assert!(Cli::try_parse_from(["inxtfs", "bwlimit", "--up", "-1"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::exit::Exit;
+use super::limits::Limits;
 use super::serve::{self, Plan};
 use super::{account, daemon, paths, point};
 use crate::fs::Config;
@@ -69,6 +70,8 @@ pub struct Args {
     /// See --delete-brake.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete_brake_percent: u8,
+    #[command(flatten)]
+    limits: Limits,
     /// The unit of waits after failures and unclear answers; tests have no time.
     #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     pace: Duration,
@@ -104,9 +107,11 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
 fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) -> anyhow::Result<Exit> {
     let mountpoint = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
     let rt = serve::runtime()?;
+    let tuning = args.limits.tuning();
+    let (throttle, memory) = (tuning.throttle.clone(), tuning.memory.clone());
     let (credentials, remote) = {
         let _in = rt.enter();
-        account::connect(ctx)?
+        account::connect(ctx, tuning)?
     };
     let cache = paths::cache(args.cache_dir.as_deref(), &credentials.account)?;
     if cache.starts_with(&mountpoint) || mountpoint.starts_with(&cache) {
@@ -123,6 +128,8 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
             host: host(),
+            throttle,
+            memory,
             brake_count: args.delete_brake,
             brake_percent: args.delete_brake_percent,
             ..Config::default()

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::term::{bytes, changes, plain};
-use super::{brake, term};
+use super::{brake, limits, term};
 use crate::control::client::Found;
 use crate::control::wire::Identity;
-use crate::fs::{ItemState, QueueItem, SessionState, Status};
+use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
 
 /// Items shown of a queue; `--json` has up to a hundred.
 const SHOWN: usize = 12;
@@ -98,6 +98,10 @@ fn print(found: &Found) {
     let hidden = status.totals.items.saturating_sub(status.queue.len().min(SHOWN) as u64);
     if hidden > 0 {
         println!("           and {hidden} more");
+    }
+    if status.bandwidth != Bandwidth::default() {
+        let Bandwidth { up, down } = status.bandwidth;
+        println!("  limits   up {}, down {}", limits::words(up), limits::words(down));
     }
     println!("  cache    {} of {}", bytes(status.cache_used), bytes(status.cache_size));
     println!("  staged   {}", bytes(status.staged));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::{account, term};
+use crate::api::Tuning;
 use crate::remote::{self, Limits, Remote, Usage};
 
 /// How long to wait for the service before telling only what is known here.
@@ -34,7 +35,7 @@ struct Answer {
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let (credentials, asked) = block_on(async {
-        let (credentials, remote) = account::connect(ctx)?;
+        let (credentials, remote) = account::connect(ctx, Tuning::default())?;
         Ok((credentials, facts(&remote).await))
     })?;
     // Offline is a fact to tell; a session that has ended is an answer to the question.

@@ -1,4 +1,4 @@
-//! The mount's answers to what a person decides about failed items.
+//! The mount's answers to what a person decides: about failed items, about bounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,10 @@ pub(super) async fn answer(
             }
         }
         Request::Export { id } => return export(fs, id, to).await,
+        Request::Bwlimit { up, down } => match fs.set_bandwidth(up, down) {
+            Ok(bounds) => Reply::Bwlimit(bounds),
+            Err(e) => Reply::Refused { why: e.to_string() },
+        },
         _ => Reply::Refused { why: "not for this".to_owned() },
     };
     wire::send(to, &reply).await

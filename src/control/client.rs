@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
 use super::{Error, place};
-use crate::fs::{Discarded, FailedItem, Status};
+use crate::fs::{Bandwidth, Discarded, FailedItem, Status};
 
 /// How long a mount may take for any one line.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -155,6 +155,22 @@ impl Client {
     pub async fn restore(&self, mountpoint: &Path) -> Result<(u64, u64), Error> {
         match self.ask(mountpoint, Request::Restore).await?.next(DECIDING).await? {
             Reply::Restored { back, sent } => Ok((back, sent)),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Sets bounds on the bytes a second of one mount, 0 for none; what is left out stays. What holds then.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint; [`Error::Refused`] for bounds that are too low.
+    pub async fn bwlimit(
+        &self,
+        mountpoint: &Path,
+        up: Option<u64>,
+        down: Option<u64>,
+    ) -> Result<Bandwidth, Error> {
+        match self.ask(mountpoint, Request::Bwlimit { up, down }).await?.next(PATIENCE).await? {
+            Reply::Bwlimit(bounds) => Ok(bounds),
             other => Err(unexpected(other)),
         }
     }

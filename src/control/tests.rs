@@ -20,6 +20,7 @@ fn status(items: u64) -> Status {
         session: SessionState::Online,
         totals: Totals { items, ..Totals::default() },
         queue: Vec::new(),
+        bandwidth: crate::fs::Bandwidth::default(),
         cache_used: 0,
         cache_size: 0,
         staged: 0,

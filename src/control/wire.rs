@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Error;
-use crate::fs::{Discarded, FailedItem, Status};
+use crate::fs::{Bandwidth, Discarded, FailedItem, Status};
 
 /// The version both sides must share.
 pub const VERSION: u32 = 1;
@@ -48,6 +48,13 @@ pub enum Request {
     Resume,
     /// Take back the deletes that are not sent.
     Restore,
+    /// Sets bounds on the bytes a second, 0 for none; what is left out stays.
+    Bwlimit {
+        /// Of what is sent.
+        up: Option<u64>,
+        /// Of what is fetched.
+        down: Option<u64>,
+    },
     /// What waits for a decision: items whose number is above `after`.
     Failed {
         /// 0 for the first page.
@@ -120,6 +127,8 @@ pub enum Reply {
         /// Deletes that had been sent already.
         sent: u64,
     },
+    /// To [`Request::Bwlimit`]: what holds now.
+    Bwlimit(Bandwidth),
     /// The unmount succeeded. The connection ends when local state is closed.
     Unmounting,
     /// Files are open below the mountpoint; it stays mounted.
@@ -259,6 +268,7 @@ mod tests {
             R::Retry { id: Some(7) },
             R::Discard { id: 7 },
             R::Export { id: 7 },
+            R::Bwlimit { up: Some(0), down: None },
         ];
         for request in asked.into_iter().chain(decided) {
             let mut line = Vec::new();

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::{Fs, Result, now_ms};
 use crate::store::nodes;
 
-/// Between two looks at the clock.
-const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the clock: what was put off is late by this at most, and an idle mount sleeps.
+const EVERY: Duration = Duration::from_secs(30);
 /// Smaller steps are drift, or a late look.
 const STEP_MS: i64 = 2_000;
 /// Nothing is ever put off for longer than the longest wait there is, and this (milliseconds).

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::remote::{Budget, Throttle};
+
 /// How a mount behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -30,6 +32,10 @@ pub struct Config {
     pub brake_percent: u8,
     /// See [`Config::brake_count`].
     pub brake_window: Duration,
+    /// Bounds on the bytes a second, shared with the remote.
+    pub throttle: Throttle,
+    /// Memory for what is on its way between the network and the disk, shared with the remote.
+    pub memory: Budget,
     /// This machine's name, for conflict copies.
     pub host: String,
 }
@@ -48,6 +54,8 @@ impl Default for Config {
             brake_count: 2000,
             brake_percent: 20,
             brake_window: Duration::from_secs(600),
+            throttle: Throttle::default(),
+            memory: Budget::default(),
             host: "localhost".to_owned(),
         }
     }

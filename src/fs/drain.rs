@@ -58,6 +58,7 @@ impl Fs {
                 bytes: queue.bytes,
             },
             queue: items.into_iter().map(|(n, path)| self.item(&n, path, brake.is_some())).collect(),
+            bandwidth: self.config.throttle.get(),
             cache_used: usage.cached,
             cache_size: self.config.cache_size,
             staged: usage.staged,

@@ -35,6 +35,9 @@ const VERIFY_MAX: u64 = 256 << 20;
 /// Bytes of a run that wait for its end.
 const HELD: usize = 64 * 1024;
 
+/// Bytes of a run that are in memory at a time, at most: those, and what the network brings at a time.
+const IN_MEMORY: u64 = 512 << 10;
+
 /// Looks at a download whose blocks are still being put into the cache.
 const VERIFY_LOOKS: u32 = 10;
 
@@ -235,6 +238,8 @@ impl Fs {
     }
 
     fn end_run(&self, content: &Content, run: &Arc<Run>) {
+        // The cache has grown.
+        self.sync.wake();
         let mut runs = self.fetcher.runs.lock();
         if let Some(running) = runs.get_mut(&content.id()) {
             running.retain(|r| !Arc::ptr_eq(r, run));
@@ -306,6 +311,9 @@ async fn stream_into(
     let (size, range) = (content.size(), &run.range);
     // Verified as a whole at its end: nothing of it counts before.
     let whole = *range == (0..size);
+    let held = range.end - range.start;
+    let held = if whole { held } else { held.min(IN_MEMORY) };
+    let _memory = fs.config.memory.take(held, run.urgency).await;
     let mut stream = fs.health.note(fs.remote.read(version, size, range.clone(), run.urgency).await)?;
     let mut pending = BytesMut::new();
     let mut at = range.start;

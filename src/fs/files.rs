@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lru::LruCache;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{Error, OpenFlags, Result};
 use crate::store::{Content, ContentId};
@@ -50,7 +51,7 @@ pub(super) struct File {
     pub ino: Ino,
     /// `None` until first used. Locked before the database's writer, never within a transaction.
     pub state: Mutex<Option<State>>,
-    /// Mirrors `changed || touched` for those who may not lock the state.
+    /// Mirrors `changed || touched` for those who may not lock the state. Set by [`Held::note_unjournalled`].
     pub unjournalled: AtomicBool,
     refs: AtomicUsize,
     writers: AtomicUsize,
@@ -71,6 +72,13 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Something of the file is to be journalled.
+    pub fn note_unjournalled(&self) {
+        if !self.unjournalled.swap(true, Ordering::AcqRel) {
+            self.files.written.notify_one();
+        }
+    }
+
     /// Whether nobody else uses the inode and nothing of it is still to be journalled.
     pub fn is_alone(&self) -> bool {
         self.refs.load(Ordering::Acquire) == 1 && !self.unjournalled.load(Ordering::Acquire)
@@ -118,6 +126,8 @@ pub(super) struct Handle {
 /// The tables. Leaves of the lock order.
 pub(super) struct Files {
     inner: Mutex<Inner>,
+    /// A file has something to be journalled.
+    pub written: Notify,
 }
 
 struct Inner {
@@ -136,6 +146,7 @@ impl Default for Files {
                 next: 1,
                 pages: LruCache::new(PAGES_REMEMBERED),
             }),
+            written: Notify::new(),
         }
     }
 }

@@ -40,6 +40,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,7 +55,7 @@ pub use error::{Error, Result};
 pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
-pub use status::{Brake, ItemState, QueueItem, SessionState, Status, Totals};
+pub use status::{Bandwidth, Brake, ItemState, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;
@@ -156,6 +157,17 @@ impl Fs {
         self.health.attach(session);
     }
 
+    /// Sets bounds on the bytes a second, 0 for none; what is left out stays. Tells what holds then.
+    pub fn set_bandwidth(&self, up: Option<u64>, down: Option<u64>) -> Result<Bandwidth> {
+        if up.into_iter().chain(down).any(|rate| rate > 0 && rate < Bandwidth::LEAST) {
+            return Err(Error::Invalid("a bound is at least 8000 bytes a second, or off"));
+        }
+        let old = self.config.throttle.get();
+        let choose = |new: Option<u64>, old| new.map_or(old, NonZeroU64::new);
+        self.config.throttle.set(Bandwidth { up: choose(up, old.up), down: choose(down, old.down) });
+        Ok(self.config.throttle.get())
+    }
+
     fn db(&self) -> &Db {
         self.store.db()
     }
@@ -228,6 +240,7 @@ impl Fs {
 fn plant_root(db: &Db, remote: &dyn Remote) -> Result<()> {
     let account = remote.account();
     db.write(|tx| {
+        nodes::begin_count(tx)?;
         if nodes::get(tx, Ino::ROOT)?.is_some() {
             return Ok(());
         }

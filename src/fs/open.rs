@@ -247,12 +247,12 @@ impl State {
     pub(super) fn mark_changed(&mut self, file: &Held) {
         let now = Timestamp::now();
         (self.mtime, self.ctime, self.changed) = (now, now, true);
-        file.unjournalled.store(true, Ordering::Release);
+        file.note_unjournalled();
     }
 
     /// Times changed now.
     pub(super) fn mark_touched(&mut self, file: &Held) {
         (self.ctime, self.touched) = (Timestamp::now(), true);
-        file.unjournalled.store(true, Ordering::Release);
+        file.note_unjournalled();
     }
 }

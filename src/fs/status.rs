@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::remote::Bandwidth;
+
 /// A node that differs from the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueueItem {
@@ -109,6 +111,9 @@ pub struct Status {
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.
     pub queue: Vec<QueueItem>,
+    /// Bounds on the bytes a second.
+    #[serde(default)]
+    pub bandwidth: Bandwidth,
     /// Bytes of cached content on disk.
     pub cache_used: u64,
     /// Its bound.

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::read::CHAIN_MAX;
 use super::{Fs, Result};
@@ -30,22 +31,32 @@ pub(super) struct Syncer {
     names: std::sync::atomic::AtomicBool,
     /// Files made since the last sync began: nothing of them was ever durable.
     young: Mutex<HashSet<Ino>>,
+    /// There may be something to do.
+    woken: Notify,
 }
 
 impl Syncer {
     /// A content was journalled.
     pub fn note(&self, content: Arc<Content>) {
         self.unsynced.lock().insert(content.id(), content);
+        self.wake();
     }
 
     /// A content was replaced.
     pub fn retire(&self, id: ContentId) {
         self.retired.lock().push(id);
+        self.wake();
     }
 
     /// Names changed.
     pub fn note_names(&self) {
         self.names.store(true, std::sync::atomic::Ordering::Release);
+        self.wake();
+    }
+
+    /// The next round is to be made: something was journalled, replaced or cached.
+    pub fn wake(&self) {
+        self.woken.notify_one();
     }
 
     /// A file is being made.
@@ -180,19 +191,26 @@ impl Fs {
         outcome
     }
 
-    /// One round of the syncer, which the background task makes every [`Config::sync_every`](super::Config::sync_every):
+    /// One round of the syncer, which the background task makes [`Config::sync_every`](super::Config::sync_every) after
+    /// there was something to do:
     /// what was acknowledged before it survives a loss of power afterwards.
     pub fn tick(self: &Arc<Self>) {
-        let _ = self.journal_all();
+        if self.journal_all().is_err() {
+            self.sync.wake();
+        }
         if !self.sync.is_idle()
             && let Err(e) = self.sync_all()
         {
             tracing::error!(error = %e, "syncing to the local disk failed; will be tried again");
         }
-        if self.blocks().usage().cached > self.config.cache_size
-            && let Err(e) = self.blocks().evict(self.config.cache_size)
-        {
-            tracing::warn!(error = %e, "evicting from the cache failed");
+        if self.blocks().usage().cached > self.config.cache_size {
+            if let Err(e) = self.blocks().evict(self.config.cache_size) {
+                tracing::warn!(error = %e, "evicting from the cache failed");
+            }
+            if self.blocks().usage().cached > self.config.cache_size {
+                // What is in use now may not be at the next look.
+                self.sync.wake();
+            }
         }
     }
 }
@@ -226,7 +244,14 @@ pub(super) async fn run(fs: Arc<Fs>) {
         Ok(Err(e)) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
         Err(e) => tracing::error!(error = %e, "what was not synced before could not be looked up"),
     }
+    // The cache may be larger than this mount's bound.
+    fs.sync.wake();
     loop {
+        // Asleep while nothing happens; what is noted from here on is seen to after one wait.
+        tokio::select! {
+            () = fs.sync.woken.notified() => {}
+            () = fs.files.written.notified() => {}
+        }
         tokio::time::sleep(fs.config.sync_every).await;
         let fs = fs.clone();
         if let Err(e) = tokio::task::spawn_blocking(move || fs.tick()).await {

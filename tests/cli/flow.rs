@@ -220,3 +220,30 @@ fn the_demo_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&drive).unwrap().count(), 0);
 }
+
+#[test]
+fn the_speed_of_a_running_mount_is_shown_and_changed_also_for_what_is_under_way() {
+    let world = World::logged_in();
+    for bad in [["--up", "fast"], ["--down", "1"], ["--up", ""]] {
+        world.on_drive("bwlimit", &bad).expect(2);
+    }
+    world.on_drive("bwlimit", &[]).expect(12);
+    for bad in ["--bwlimit-up=fast", "--bwlimit-down=-1", "--requests=0", "--transfers=1", "--memory=1"] {
+        world.on_drive("mount", &[bad]).expect(2);
+    }
+    world.mount_with(&["--bwlimit-up", "8K", "--requests", "3", "--transfers", "2", "--memory", "16MiB"]);
+    let shown = world.on_drive("bwlimit", &[]).expect(0);
+    assert!(shown.out.contains("up 7.8 KiB/s, down unlimited"), "{}", shown.out);
+    assert!(world.on_drive("status", &[]).expect(0).out.contains("up 7.8 KiB/s"));
+    // Two minutes' worth.
+    fs::write(world.drive().join("slow.bin"), noise(1_000_000)).unwrap();
+    eventually("it is being sent", || world.status()["status"]["totals"]["sending"] == 1);
+    let changed = world.on_drive("bwlimit", &["--down", "2M"]).expect(0);
+    assert!(changed.out.contains("up 7.8 KiB/s, down 1.9 MiB/s"), "{}", changed.out);
+    assert_eq!(world.status()["status"]["bandwidth"], serde_json::json!({"up": 8000, "down": 2_000_000}));
+    assert_eq!(world.status()["status"]["totals"]["items"], 1);
+    world.on_drive("bwlimit", &["--up", "off", "--down", "0"]).expect(0);
+    world.on_drive("flush", &[]).expect(0);
+    assert_eq!(world.status()["status"]["bandwidth"], serde_json::json!({"up": null, "down": null}));
+    world.on_drive("umount", &[]).expect(0);
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::super::wire::{size, text};
-use super::super::{Drive, Public, Request};
+use super::super::{Drive, Lane, Public, Request};
 
 /// What the login needs to know first.
 #[derive(Deserialize)]
@@ -89,7 +89,10 @@ pub struct UploadLimits {
 /// First step of a login. Counts as no attempt.
 #[must_use]
 pub fn security_details(email: &str) -> Request<Public, SecurityDetails> {
-    Request::json(Method::POST, "auth/login".to_owned()).body(json!({ "email": email })).repeatable()
+    Request::json(Method::POST, "auth/login".to_owned())
+        .body(json!({ "email": email }))
+        .repeatable()
+        .lane(Lane::Look)
 }
 
 /// Second step of a login. **Ten refusals in a row lock the account everywhere**: never repeat one.
@@ -99,35 +102,35 @@ pub fn access(email: &str, password_field: &str, totp: Option<&str>) -> Request<
     if let Some(code) = totp {
         body["tfa"] = code.into();
     }
-    Request::json(Method::POST, "auth/cli/login/access".to_owned()).body(body)
+    Request::json(Method::POST, "auth/cli/login/access".to_owned()).body(body).lane(Lane::Look)
 }
 
-/// A new token and the present state of the account. The old token stays valid.
+/// A new token and the present state of the account. The old token stays valid. Everybody may be waiting for it.
 #[must_use]
 pub fn refresh() -> Request<Drive, Refreshed> {
-    Request::json(Method::GET, "users/cli/refresh".to_owned())
+    Request::json(Method::GET, "users/cli/refresh".to_owned()).lane(Lane::Look)
 }
 
 /// Ends this token's life.
 #[must_use]
 pub fn logout() -> Request<Drive, ()> {
-    Request::empty(Method::GET, "auth/logout".to_owned())
+    Request::empty(Method::GET, "auth/logout".to_owned()).lane(Lane::Look)
 }
 
 /// Space taken; up to ten minutes old.
 #[must_use]
 pub fn space_used() -> Request<Drive, SpaceUsed> {
-    Request::json(Method::GET, "users/usage".to_owned())
+    Request::json(Method::GET, "users/usage".to_owned()).lane(Lane::Background)
 }
 
 /// The quota.
 #[must_use]
 pub fn space_limit() -> Request<Drive, SpaceLimit> {
-    Request::json(Method::GET, "users/limit".to_owned())
+    Request::json(Method::GET, "users/limit".to_owned()).lane(Lane::Background)
 }
 
 /// The plan's limits.
 #[must_use]
 pub fn limits() -> Request<Drive, UploadLimits> {
-    Request::json(Method::GET, "files/limits".to_owned())
+    Request::json(Method::GET, "files/limits".to_owned()).lane(Lane::Background)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::request::segment;
 use super::super::wire::iso;
-use super::super::{Drive, Request};
+use super::super::{Drive, Lane, Request};
 use super::{FeedQuery, FileRow, LIST_PAGE};
 
 /// A page of a folder's files.
@@ -85,6 +85,7 @@ pub fn files_in(folder: &str, offset: u64) -> Request<Drive, FilesPage> {
         .query("limit", LIST_PAGE)
         .query("sort", "id")
         .query("order", "ASC")
+        .lane(Lane::Look)
 }
 
 /// A page of the account's files by their last change; rows are read one by one later, so that an odd
@@ -96,6 +97,7 @@ pub fn file_feed(query: FeedQuery) -> Request<Drive, Vec<Value>> {
 
 pub(super) fn feed(path: &str, query: FeedQuery) -> Request<Drive, Vec<Value>> {
     let request = Request::json(Method::GET, path.to_owned())
+        .lane(Lane::Background)
         .query("status", if query.live_only { "EXISTS" } else { "ALL" })
         .query("limit", query.limit)
         .query("offset", query.offset)
@@ -107,7 +109,7 @@ pub(super) fn feed(path: &str, query: FeedQuery) -> Request<Drive, Vec<Value>> {
     }
 }
 
-/// One file, of any status.
+/// One file, of any status. Asked for by what sends, as a rule.
 #[must_use]
 pub fn file_meta(uuid: &str) -> Request<Drive, FileRow> {
     Request::json(Method::GET, format!("files/{}/meta", segment(uuid)))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::request::segment;
 use super::super::wire::iso;
-use super::super::{Drive, Request};
+use super::super::{Drive, Lane, Request};
 use super::{FeedQuery, FolderRow, LIST_PAGE};
 
 /// A page of a folder's folders.
@@ -32,6 +32,7 @@ pub fn folders_in(folder: &str, offset: u64) -> Request<Drive, FoldersPage> {
         .query("limit", LIST_PAGE)
         .query("sort", "id")
         .query("order", "ASC")
+        .lane(Lane::Look)
 }
 
 /// A page of the account's folders by their last change. The root is never among them.

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, redirect};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub(super) use answer::{is_html, read_capped, refusal};
@@ -22,7 +21,7 @@ pub use retry::{Retry, Verdict};
 
 use super::error::{cause, transport};
 use super::request::{Authorize, Effect, Request, Service};
-use super::{ClientId, Error, Gateway, Result};
+use super::{Budget, ClientId, Error, Gate, Gateway, Result, Throttle};
 
 /// Patience and budgets.
 #[derive(Clone, Debug)]
@@ -43,10 +42,14 @@ pub struct Tuning {
     pub patience: Duration,
     /// The largest JSON answer, in bytes.
     pub max_json: usize,
-    /// Requests in flight to the gateway.
-    pub in_flight: usize,
-    /// Transfers in flight to the object store.
-    pub transfers: usize,
+    /// Requests in flight to the gateway. Some are kept for what somebody waits for: see [`Gate`].
+    pub in_flight: u16,
+    /// Transfers in flight to the object store, likewise; 2 at least, as a transfer may wait for another one.
+    pub transfers: u16,
+    /// Bounds on the bytes a second of those. Clones share them.
+    pub throttle: Throttle,
+    /// Memory for what is on its way. Clones share it.
+    pub memory: Budget,
 }
 
 impl Default for Tuning {
@@ -61,8 +64,10 @@ impl Default for Tuning {
             backoff_max: Duration::from_secs(15),
             patience: Duration::from_secs(30),
             max_json: 32 << 20,
-            in_flight: 6,
+            in_flight: 8,
             transfers: 16,
+            throttle: Throttle::default(),
+            memory: Budget::default(),
         }
     }
 }
@@ -77,7 +82,7 @@ struct Inner {
     gateway: Gateway,
     tuning: Tuning,
     id: ClientId,
-    permits: Arc<Semaphore>,
+    gate: Gate,
     pause: Pause,
 }
 
@@ -94,8 +99,8 @@ impl Http {
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .http2_keep_alive_timeout(Duration::from_secs(20))
         })?;
-        let permits = Arc::new(Semaphore::new(tuning.in_flight.max(1)));
-        Ok(Http(Arc::new(Inner { client, gateway, tuning, id, permits, pause: Pause::default() })))
+        let gate = Gate::new(tuning.in_flight.into());
+        Ok(Http(Arc::new(Inner { client, gateway, tuning, id, gate, pause: Pause::default() })))
     }
 
     /// Where the requests go.
@@ -116,7 +121,13 @@ impl Http {
         &self.0.id
     }
 
-    /// Sends a request, again where its failure proves that nothing was done (or it may be repeated),
+    /// Requests that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.gate.waiting()
+    }
+
+    /// Sends a request when its lane's turn comes, again where its failure proves that nothing was done (or it may be repeated),
     /// within reason.
     ///
     /// # Errors
@@ -130,7 +141,7 @@ impl Http {
         let mut retry = Retry::new(&inner.tuning);
         loop {
             let outcome = {
-                let _permit = inner.pause.admit(&inner.permits, inner.tuning.patience).await?;
+                let _turn = inner.pause.admit(&inner.gate, request.lane, inner.tuning.patience).await?;
                 inner.send_once(credentials, request).await
             };
             let error = match outcome {

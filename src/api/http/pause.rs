@@ -1,12 +1,11 @@
 //! The pause that the whole client keeps when the service asks one request to slow down.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
+use super::super::lanes::{Gate, Lane, Pass};
 use super::{Error, Result};
 
 /// An instant before which nothing is sent.
@@ -21,17 +20,13 @@ impl Pause {
         *slot = Some(slot.map_or(until, |present| present.max(until)));
     }
 
-    /// A permit to send outside of any pause, also of one that began while others were served.
-    pub(in crate::api) async fn admit(
-        &self,
-        permits: &Arc<Semaphore>,
-        patience: Duration,
-    ) -> Result<OwnedSemaphorePermit> {
+    /// A turn to send outside of any pause, also of one that began while others were served.
+    pub(in crate::api) async fn admit(&self, gate: &Gate, lane: Lane, patience: Duration) -> Result<Pass> {
         loop {
             self.wait(patience).await?;
-            let permit = permits.clone().acquire_owned().await.map_err(|e| Error::NotSent(e.to_string()))?;
+            let pass = gate.enter(lane).await;
             if self.0.lock().is_none_or(|until| until <= Instant::now()) {
-                return Ok(permit);
+                return Ok(pass);
             }
         }
     }

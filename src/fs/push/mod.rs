@@ -121,6 +121,8 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.fs.push.end(self.ino);
+        // What was sent has become cached content.
+        self.fs.sync.wake();
     }
 }
 

@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use super::Core;
 use super::errors::of_read;
 use super::objects::Object;
-use crate::api::{self, Download, Retry, Verdict};
+use crate::api::{self, Download, Lane, Retry, Verdict};
 use crate::crypto::{Cipher, ContentHasher, content};
 use crate::remote::session::Failure;
 use crate::remote::{Body, ByteStream, Error, Result};
-use crate::types::Version;
+use crate::types::{Urgency, Version};
 
 /// Plaintext read at a time when a body is hashed.
 pub(super) const PIECE: u64 = 1 << 20;
@@ -31,16 +31,25 @@ struct Reader {
     body: Option<Download>,
     retry: Retry,
     renewed: bool,
+    lane: Lane,
 }
 
-pub(super) async fn read(core: &Arc<Core>, of: &Version, size: u64, range: Range<u64>) -> Result<ByteStream> {
+pub(super) async fn read(
+    core: &Arc<Core>,
+    of: &Version,
+    size: u64,
+    range: Range<u64>,
+    urgency: Urgency,
+) -> Result<ByteStream> {
     let range = range.start..range.end.min(size);
     if range.start >= range.end {
         return Ok(Box::pin(stream::empty()));
     }
-    let object = core.object(of, None).await?;
+    let lane = Lane::from(urgency);
+    let object = core.object(of, None, lane).await?;
     check_size(&object, size)?;
     let mut reader = Reader {
+        lane,
         at: range.start,
         end: range.end,
         cipher: Cipher::at(&object.key, range.start),
@@ -104,7 +113,8 @@ impl Reader {
     /// Asks for what is still missing.
     async fn open(&mut self) -> Result<&mut Download> {
         loop {
-            match self.core.storage.get(&self.object.url, self.at..self.end, self.object.size).await {
+            let (url, size) = (&self.object.url, self.object.size);
+            match self.core.storage.get(url, self.at..self.end, size, self.lane).await {
                 Ok(body) => return Ok(self.body.insert(body)),
                 Err(e) => match e.status() {
                     Some(404) => return Err(Error::NotFound),
@@ -126,7 +136,7 @@ impl Reader {
     /// A new link in place of one that ran out.
     async fn renew(&mut self) -> Result<()> {
         self.renewed = true;
-        let fresh = self.core.object(&self.of, Some(&self.object)).await?;
+        let fresh = self.core.object(&self.of, Some(&self.object), self.lane).await?;
         if fresh.size != self.object.size || fresh.hash != self.object.hash {
             return Err(Error::Corrupt("the object changed, which objects never do".to_owned()));
         }
@@ -167,7 +177,7 @@ fn check(object: &Object, hash: &[u8; 20]) -> Result<()> {
 
 /// Compares a version with plaintext at hand, without fetching it.
 pub(super) async fn verify(core: &Arc<Core>, of: &Version, body: Body) -> Result<()> {
-    let object = core.object(of, None).await?;
+    let object = core.object(of, None, Lane::Read).await?;
     check_size(&object, body.size)?;
     let mut cipher = Cipher::at(&object.key, 0);
     let mut hasher = ContentHasher::default();

@@ -151,8 +151,8 @@ impl Remote for Internxt {
         self.0.find_all(folder, displays).await
     }
 
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>, _: Urgency) -> Result<ByteStream> {
-        download::read(&self.0, of, size, range).await
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream> {
+        download::read(&self.0, of, size, range, urgency).await
     }
 
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {

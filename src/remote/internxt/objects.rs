@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Core;
 use super::errors::{answer, of_change, of_read};
-use crate::api::{SignedUrl, network};
+use crate::api::{Lane, SignedUrl, network};
 use crate::crypto::{BucketKey, FileKey, Index};
 use crate::remote::{Error, Result};
 use crate::types::Version;
@@ -48,7 +48,12 @@ impl Core {
     }
 
     /// An object with a usable link. `refused`: a link the store would not take, to be replaced.
-    pub(super) async fn object(&self, of: &Version, refused: Option<&Arc<Object>>) -> Result<Arc<Object>> {
+    pub(super) async fn object(
+        &self,
+        of: &Version,
+        refused: Option<&Arc<Object>>,
+        lane: Lane,
+    ) -> Result<Arc<Object>> {
         let slot = self.objects.lock().get_or_insert(of.clone(), Slot::default).clone();
         let mut held = slot.lock().await;
         if let Some(object) = &*held {
@@ -57,13 +62,14 @@ impl Core {
                 return Ok(object.clone());
             }
         }
-        let object = Arc::new(self.ask(of).await?);
+        let object = Arc::new(self.ask(of, lane).await?);
         *held = Some(object.clone());
         Ok(object)
     }
 
-    async fn ask(&self, of: &Version) -> Result<Object> {
-        let request = network::info(&of.bucket, &of.object);
+    async fn ask(&self, of: &Version, lane: Lane) -> Result<Object> {
+        // Somebody may come who waits for this very answer, so it is never among the last.
+        let request = network::info(&of.bucket, &of.object).lane(lane.min(Lane::Ahead));
         let mut lag = LAG.iter();
         let info = loop {
             let failure = match self.session.network(&request).await {

@@ -11,7 +11,7 @@ use super::Core;
 use super::errors::{answer, of_read};
 use super::rows;
 use crate::api::drive::{self, FEED_PAGE, FeedQuery, FileRow, FolderRow, LIST_PAGE};
-use crate::api::{Drive, Request};
+use crate::api::{Drive, Lane, Request};
 use crate::names::RemoteName;
 use crate::remote::{Cursor, Error, Page, Result, Row, Scope, Status};
 use crate::types::{Kind, NodeId, Timestamp};
@@ -24,7 +24,7 @@ impl Core {
         let id = folder.as_str();
         // The service lists unknown and trashed folders all the same: only the row tells.
         let (row, folders, files) = try_join!(
-            self.stat(Kind::Folder, folder),
+            self.stat_in(Lane::Look, Kind::Folder, folder),
             self.pages(move |offset| drive::folders_in(id, offset), |page| page.folders, rows::folder),
             self.pages(move |offset| drive::files_in(id, offset), |page| page.files, rows::file),
         )?;
@@ -100,9 +100,16 @@ impl Core {
     }
 
     pub(super) async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
+        self.stat_in(Lane::Send, kind, id).await
+    }
+
+    async fn stat_in(&self, lane: Lane, kind: Kind, id: &NodeId) -> Result<Row> {
+        let id_text = id.as_str();
         let found = match kind {
-            Kind::File => self.session.drive(&drive::file_meta(id.as_str())).await.map(rows::file),
-            Kind::Folder => self.session.drive(&drive::folder_meta(id.as_str())).await.map(rows::folder),
+            Kind::File => self.session.drive(&drive::file_meta(id_text).lane(lane)).await.map(rows::file),
+            Kind::Folder => {
+                self.session.drive(&drive::folder_meta(id_text).lane(lane)).await.map(rows::folder)
+            }
         };
         match found {
             // What is no uuid names nothing.

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Node, int, kind_int, save, select, select_one, uint};
+use super::{Node, int, kind_int, meta, save, select, select_one, set_meta, uint};
 use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
 use crate::types::{Ino, NodeId, Timestamp};
@@ -127,15 +127,17 @@ pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
          VALUES (?1, ?2, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
     )?
     .execute(params![fixed, kind_int(node.kind)])?;
-    let node = Node { ino: Ino(uint(conn.last_insert_rowid())), ..node.clone() };
+    let ino = Ino(uint(conn.last_insert_rowid()));
+    add_to_count(conn, 1)?;
+    let node = Node { ino, ..node.clone() };
     save(conn, &node)?;
     Ok(node)
 }
 
 /// Removes a node's row for good. Its number is never given again.
 pub fn delete(conn: &Connection, ino: Ino) -> Result<(), Error> {
-    conn.prepare_cached("DELETE FROM nodes WHERE ino=?1")?.execute([int(ino.0)])?;
-    Ok(())
+    let gone = conn.prepare_cached("DELETE FROM nodes WHERE ino=?1")?.execute([int(ino.0)])?;
+    add_to_count(conn, if gone > 0 { -1 } else { 0 })
 }
 
 /// Nodes that wait for the folder `id` to become known.
@@ -234,7 +236,26 @@ pub fn highest(conn: &Connection) -> Result<u64, Error> {
     Ok(uint(conn.prepare_cached("SELECT coalesce(max(ino), 0) FROM nodes")?.query_row([], |r| r.get(0))?))
 }
 
-/// Nodes in the mirror.
+/// Nodes in the mirror. Kept up to date by [`insert`] and [`delete`], as counting reads the whole table.
 pub fn count(conn: &Connection) -> Result<u64, Error> {
-    Ok(uint(conn.query_row("SELECT count(*) FROM nodes", [], |r| r.get(0))?))
+    match meta(conn, COUNT)?.and_then(|n| n.parse().ok()) {
+        Some(count) => Ok(count),
+        None => Ok(uint(conn.query_row("SELECT count(*) FROM nodes", [], |r| r.get(0))?)),
+    }
+}
+
+/// Counts the nodes, if it was never done.
+pub fn begin_count(conn: &Connection) -> Result<(), Error> {
+    if meta(conn, COUNT)?.is_none() {
+        set_meta(conn, COUNT, &count(conn)?.to_string())?;
+    }
+    Ok(())
+}
+
+const COUNT: &str = "nodes";
+
+fn add_to_count(conn: &Connection, by: i64) -> Result<(), Error> {
+    let sql = "UPDATE mirror_meta SET value=CAST(value AS INTEGER)+?2 WHERE key=?1";
+    conn.prepare_cached(sql)?.execute(params![COUNT, by])?;
+    Ok(())
 }

@@ -127,13 +127,18 @@ pub fn forget_departure(conn: &Connection, ino: Ino) -> Result<(), Error> {
     Ok(())
 }
 
+/// Nodes that wait for something, in two parts: asked for as one, the whole table would be read.
+const WAITING: [&str; 2] = ["dirty=1", "dirty=0 AND ino IN (SELECT ino FROM intents)"];
+
 /// The local clock was set: what is dated by it moves along. `waits`: times still to come, too.
 pub fn rebase(conn: &Connection, by: i64, waits: bool) -> Result<(), Error> {
     for table in ["echoes", "intents", "watches", "departures"] {
         conn.execute(&format!("UPDATE {table} SET at=at+?1"), [by])?;
     }
     if waits {
-        conn.execute("UPDATE nodes SET due=max(0, due+?1) WHERE due>0 AND (dirty=1 OR ino IN (SELECT ino FROM intents))", [by])?;
+        for waiting in WAITING {
+            conn.execute(&format!("UPDATE nodes SET due=max(0, due+?1) WHERE due>0 AND {waiting}"), [by])?;
+        }
         conn.execute("UPDATE watches SET due=due+?1", [by])?;
     }
     Ok(())
@@ -141,10 +146,9 @@ pub fn rebase(conn: &Connection, by: i64, waits: bool) -> Result<(), Error> {
 
 /// Nothing waits beyond `latest` (milliseconds), whatever the clock said when it was put off.
 pub fn clamp_due(conn: &Connection, latest: i64) -> Result<(), Error> {
-    conn.execute(
-        "UPDATE nodes SET due=?1 WHERE due>?1 AND (dirty=1 OR ino IN (SELECT ino FROM intents))",
-        [latest],
-    )?;
+    for waiting in WAITING {
+        conn.execute(&format!("UPDATE nodes SET due=?1 WHERE due>?1 AND {waiting}"), [latest])?;
+    }
     conn.execute("UPDATE watches SET due=?1 WHERE due>?1", [latest])?;
     Ok(())
 }

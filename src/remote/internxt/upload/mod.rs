@@ -16,6 +16,7 @@ use futures_util::try_join;
 use tokio::time::sleep;
 
 use super::Core;
+use super::download::PIECE;
 use super::errors::{of_change, of_read};
 use crate::api::network::{self, Slot};
 use crate::api::{self, Retry, SignedUrl, Verdict};
@@ -182,7 +183,10 @@ async fn multi(
         .buffered(AT_ONCE)
         .try_collect::<Vec<String>>();
     // The hash is over the whole in order, the parts go out of order: it reads by itself.
-    let hash = async { body::hash_all(body, key).await.map_err(|e| Fate::Final(Error::Local(e))) };
+    let hash = async {
+        let _memory = core.session.http().tuning().memory.take_to_send(PIECE).await;
+        body::hash_all(body, key).await.map_err(|e| Fate::Final(Error::Local(e)))
+    };
     let (tags, hash) = try_join!(tags, hash)?;
     Ok(Sent { hash, tags: Some(tags) })
 }
@@ -191,7 +195,7 @@ async fn multi(
 async fn send(core: &Core, url: &SignedUrl, source: &Source) -> Attempted<Option<String>> {
     let mut retry = Retry::new(core.session.http().tuning());
     loop {
-        let error = match core.storage.put(url, source.len(), source.stream()).await {
+        let error = match core.storage.put(url, source.len(), source.stream(), 2 * PIECE).await {
             Ok(tag) => return Ok(tag),
             Err(error) => error,
         };
