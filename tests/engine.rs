@@ -24,6 +24,8 @@ mod names;
 mod odd;
 #[path = "engine/offline.rs"]
 mod offline;
+#[path = "engine/reading.rs"]
+mod reading;
 #[path = "engine/remote.rs"]
 mod remote;
 #[path = "engine/rescue.rs"]

@@ -72,6 +72,10 @@ pub struct Args {
     delete_brake_percent: u8,
     #[command(flatten)]
     limits: Limits,
+    /// A program that nobody waits for, by the name `ps` shows (a star at its end stands for anything). It gets no
+    /// readahead, and others go first. Known ones, such as updatedb and thumbnailers, need not be named.
+    #[arg(long, value_name = "NAME")]
+    background_reader: Vec<String>,
     /// The unit of waits after failures and unclear answers; tests have no time.
     #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     pace: Duration,
@@ -158,6 +162,7 @@ fn options(args: &Args, email: &str) -> MountOptions {
         gid: args.gid.unwrap_or(mine.gid),
         umask: args.umask.unwrap_or(if args.allow_other { 0o022 } else { mine.umask }),
         fsname: format!("inxtfs:{email}"),
+        background: args.background_reader.clone(),
         ..mine
     }
 }

@@ -10,7 +10,7 @@ use super::read::{CHAIN_MAX, Miss};
 use super::{Error, Fs, Result};
 use crate::block;
 use crate::store::{Content, Piece, nodes};
-use crate::types::{Ino, Version};
+use crate::types::{Ino, Urgency, Version};
 
 /// Read at a time: long enough for what is fetched on the way to come in large requests.
 const WINDOW: u64 = 4 << 20;
@@ -167,7 +167,7 @@ impl Export {
             if self.refused.contains_key(&miss.version) {
                 continue;
             }
-            if let Err(e) = self.fs.fetch(&miss.content, &miss.version, miss.range).await {
+            if let Err(e) = self.fs.fetch(&miss.content, &miss.version, miss.range, Urgency::Now).await {
                 self.refused.insert(miss.version, e.to_string());
             }
         }
@@ -179,7 +179,8 @@ impl Export {
             return Part::Missing(miss.range, why.clone());
         }
         let range = miss.range;
-        match self.fs.fetch_past_cache(&miss.version, miss.content.size(), range.clone()).await {
+        match self.fs.fetch_past_cache(&miss.version, miss.content.size(), range.clone(), Urgency::Now).await
+        {
             Ok(bytes) => Part::Data(range.start, bytes),
             Err(e) => Part::Missing(range, e.to_string()),
         }

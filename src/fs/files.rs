@@ -13,9 +13,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::readahead::Readahead;
 use super::{Error, OpenFlags, Result};
 use crate::store::{Content, ContentId};
-use crate::types::{Fh, Ino, Timestamp, Version};
+use crate::types::{Fh, Ino, Timestamp, Urgency, Version};
 
 /// Inodes whose kernel pages are remembered as good.
 const PAGES_REMEMBERED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16_384).unwrap();
@@ -105,22 +106,19 @@ impl Drop for Held {
     }
 }
 
-/// Where a handle's sequential reading stands.
-#[derive(Default)]
-pub(super) struct Cursor {
-    /// Where the next sequential read would begin.
-    pub next: u64,
-    /// Bytes to read ahead; 0 while reading is random.
-    pub window: u64,
-    /// Up to where has been read ahead.
-    pub ahead: u64,
-}
-
 /// One `open(2)`.
 pub(super) struct Handle {
     pub file: Held,
     pub flags: OpenFlags,
-    pub cursor: Mutex<Cursor>,
+    /// Apart from the handle, which is gone when it is closed, whatever still runs for it.
+    pub ahead: Arc<Mutex<Readahead>>,
+}
+
+impl Handle {
+    /// Who waits for its reads.
+    pub fn urgency(&self) -> Urgency {
+        if self.flags.background { Urgency::Someday } else { Urgency::Now }
+    }
 }
 
 /// The tables. Leaves of the lock order.
@@ -231,7 +229,7 @@ impl Files {
         let mut inner = self.inner.lock();
         let fh = Fh(inner.next);
         inner.next += 1;
-        inner.handles.insert(fh, Arc::new(Handle { file, flags, cursor: Mutex::default() }));
+        inner.handles.insert(fh, Arc::new(Handle { file, flags, ahead: Arc::default() }));
         fh
     }
 

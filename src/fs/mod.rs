@@ -30,6 +30,7 @@ mod pull;
 mod push;
 mod quota;
 mod read;
+mod readahead;
 mod rename;
 mod status;
 mod sync;

@@ -40,8 +40,24 @@ impl Fs {
                 self.truncate_state(&file, state, 0)?;
             }
         }
+        if !flags.write && !flags.background {
+            self.prepare_to_read(&file)?;
+        }
         let keep_cache = self.files.keep_pages(ino) && !flags.truncate;
         Ok(Opened { fh: self.files.add_handle(file, flags), keep_cache })
+    }
+
+    /// Has the cloud's side of a file looked up that is about to be read from there.
+    fn prepare_to_read(self: &Arc<Self>, file: &Held) -> Result<()> {
+        let mut guard = self.state(file)?;
+        let Source::Version(version, cached) = &mut loaded(&mut guard)?.source else { return Ok(()) };
+        if cached.is_none() {
+            *cached = self.db().read(|c| self.blocks().find(c, version))?;
+        }
+        if !cached.as_ref().is_some_and(|c| c.looks_whole()) {
+            self.prepare_soon(version.clone());
+        }
+        Ok(())
     }
 
     /// The file's state, read from the node's row if this is its first use.

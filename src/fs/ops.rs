@@ -86,6 +86,8 @@ pub struct OpenFlags {
     pub exclusive: bool,
     /// Every write goes to the end.
     pub append: bool,
+    /// For a program that nobody waits for, such as an indexer: its reads come last, and nothing is read ahead.
+    pub background: bool,
 }
 
 /// An open file.

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::fetch::Claimed;
 use super::files::{Handle, Source};
 use super::open::loaded;
+use super::readahead::Found;
 use super::{Answer, Error, Fs, Result};
 use crate::store::{self, Beneath, Content, Piece};
-use crate::types::{Fh, Version};
+use crate::types::{Fh, Urgency, Version};
 
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
 pub(super) const CHAIN_MAX: usize = 64;
-
-/// Reading ahead begins with this much, doubles with each step, and ends here.
-const WINDOW_MIN: u64 = 1 << 20;
-const WINDOW_MAX: u64 = 32 << 20;
 
 /// Part of an answer.
 enum Segment {
@@ -45,25 +43,70 @@ impl Fs {
             Ok(None) => return Answer::Now(Ok(Bytes::new())),
             Err(e) => return Answer::Now(Err(e)),
         };
+        let urgency = handle.urgency();
         if let Source::Version(version, None) = source {
             let fs = self.clone();
             return Answer::later(async move {
-                fs.health.while_online(fs.fetch_past_cache(&version, size, range)).await
+                fs.health.while_online(fs.fetch_past_cache(&version, size, range, urgency)).await
             });
         }
-        self.read_ahead(&handle, &source, &range);
         let ino = handle.file.ino;
-        match self.note_damage(ino, self.segments(&source, range.clone())) {
-            Err(e) => Answer::Now(Err(e)),
-            Ok(s) if s.iter().all(|s| !matches!(s, Segment::Missing(_))) => Answer::Now(Ok(join(s))),
-            Ok(_) => {
-                let fs = self.clone();
-                Answer::later(async move {
-                    let read = fs.health.while_online(fs.read_fetching(&source, range)).await;
-                    fs.note_damage(ino, read)
-                })
-            }
+        let segments = match self.note_damage(ino, self.segments(&source, range.clone())) {
+            Ok(segments) => segments,
+            Err(e) => return Answer::Now(Err(e)),
+        };
+        let asked = self.ask(&handle, &source, &segments, &range);
+        if segments.iter().all(|s| !matches!(s, Segment::Missing(_))) {
+            return Answer::Now(Ok(join(segments)));
         }
+        drop(segments);
+        let fs = self.clone();
+        Answer::later(async move {
+            let read = async {
+                for claimed in asked? {
+                    claimed.arrived().await?;
+                }
+                fs.read_fetching(&source, range, urgency).await
+            };
+            let read = fs.health.while_online(read).await;
+            fs.note_damage(ino, read)
+        })
+    }
+
+    /// Asks for what a read lacks; then, without anybody waiting for it, for what is likely to be read next.
+    fn ask(
+        self: &Arc<Self>,
+        handle: &Handle,
+        source: &Source,
+        segments: &[Segment],
+        range: &Range<u64>,
+    ) -> Result<Vec<Claimed>> {
+        let ahead = match source {
+            Source::Version(version, Some(content)) if !handle.flags.background => Some((version, content)),
+            _ => None,
+        };
+        let mut asked = Vec::new();
+        let mut found = Found::Here;
+        for s in segments {
+            let Segment::Missing(m) = s else { continue };
+            let reach = match ahead {
+                Some(_) if m.range.start == range.start => {
+                    handle.ahead.lock().reach(&m.range, m.content.size())
+                }
+                _ => m.range.clone(),
+            };
+            let claimed = self.claim(&m.content, &m.version, m.range.clone(), reach, handle.urgency())?;
+            found = found.max(claimed.found());
+            asked.push(claimed);
+        }
+        if let Some((version, content)) = ahead {
+            let begins = handle.ahead.lock().observe(range, content.size(), found);
+            if begins && !content.looks_whole() {
+                self.verify_along(content, version);
+            }
+            self.run_ahead(&handle.ahead, content, version, None);
+        }
+        Ok(asked)
     }
 
     /// What to read, of how many bytes, and from where; `None` at or behind the end. A version without its cached
@@ -97,7 +140,12 @@ impl Fs {
 
     /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read
     /// past the cache.
-    async fn read_fetching(self: &Arc<Self>, source: &Source, range: Range<u64>) -> Result<Bytes> {
+    async fn read_fetching(
+        self: &Arc<Self>,
+        source: &Source,
+        range: Range<u64>,
+        urgency: Urgency,
+    ) -> Result<Bytes> {
         for _ in 0..2 {
             let segments = self.segments(source, range.clone())?;
             let mut missing = Vec::new();
@@ -110,14 +158,15 @@ impl Fs {
                 return Ok(join(segments));
             }
             for m in missing {
-                self.fetch(&m.content, &m.version, m.range.clone()).await?;
+                self.fetch(&m.content, &m.version, m.range.clone(), urgency).await?;
             }
         }
         let mut parts = Vec::new();
         for s in self.segments(source, range)? {
             parts.push(match s {
                 Segment::Missing(m) => {
-                    Segment::Data(self.fetch_past_cache(&m.version, m.content.size(), m.range).await?)
+                    let size = m.content.size();
+                    Segment::Data(self.fetch_past_cache(&m.version, size, m.range, urgency).await?)
                 }
                 other => other,
             });
@@ -248,36 +297,6 @@ impl Fs {
             return Err(Error::Io("a block that was fetched is not here any more".to_owned()));
         }
         Ok(join(out))
-    }
-
-    /// Watches a handle's reads; sequential ones are read ahead in the background, never waited for.
-    fn read_ahead(self: &Arc<Self>, handle: &Handle, source: &Source, range: &Range<u64>) {
-        let Source::Version(version, Some(content)) = source else { return };
-        let want = {
-            let mut cur = handle.cursor.lock();
-            let sequential = range.start == cur.next && (range.start > 0 || range.end == content.size());
-            let near = range.start >= cur.next.saturating_sub(1 << 20) && range.start <= cur.next + (1 << 20);
-            cur.next = range.end;
-            if !near {
-                (cur.window, cur.ahead) = (0, range.end);
-                return;
-            }
-            if !sequential && cur.window == 0 {
-                return;
-            }
-            let behind = cur.ahead.saturating_sub(range.end);
-            if cur.window > 0 && behind >= cur.window / 2 {
-                return;
-            }
-            cur.window = (cur.window * 2).clamp(WINDOW_MIN, WINDOW_MAX);
-            let start = cur.ahead.max(range.end);
-            let end = range.end.saturating_add(cur.window).min(content.size());
-            cur.ahead = end.max(cur.ahead);
-            start..end
-        };
-        if want.start < want.end {
-            self.fetch_soon(content, version, want);
-        }
     }
 }
 

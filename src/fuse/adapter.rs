@@ -21,6 +21,7 @@ use super::attr::{Modes, kind, time};
 use super::caching::{Caching, Keep};
 use super::flags::{open_flags, opened_flags};
 use super::page::PageSize;
+use super::readers::Readers;
 use super::reply::{Op, Refuse, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
 use crate::types::{Fh, Ino};
@@ -37,6 +38,7 @@ pub(super) struct Adapter {
     rt: Handle,
     modes: Modes,
     caching: Arc<Caching>,
+    readers: Readers,
     ended: watch::Sender<bool>,
     plain: PageSize,
     plus: PageSize,
@@ -49,10 +51,12 @@ impl Adapter {
         rt: Handle,
         modes: Modes,
         caching: Arc<Caching>,
+        readers: Readers,
         ended: watch::Sender<bool>,
     ) -> Self {
         // What fits the 32 KiB that getdents asks for.
-        Adapter { fs, rt, modes, caching, ended, plain: PageSize::new(512), plus: PageSize::new(192) }
+        let (plain, plus) = (PageSize::new(512), PageSize::new(192));
+        Adapter { fs, rt, modes, caching, readers, ended, plain, plus }
     }
 
     fn serve<T: Send + 'static, R: Refuse>(
@@ -246,8 +250,9 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn open(&self, _req: &Request, of: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let asked = fs::OpenFlags { exclusive: false, ..open_flags(flags.0) };
+    fn open(&self, req: &Request, of: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let background = self.readers.is_background(req.pid());
+        let asked = fs::OpenFlags { exclusive: false, background, ..open_flags(flags.0) };
         let send = move |reply: ReplyOpen, opened: Opened| {
             reply.opened(FileHandle(opened.fh.0), opened_flags(opened, asked));
         };

@@ -11,6 +11,7 @@ pub(super) fn open_flags(flags: i32) -> fs::OpenFlags {
         truncate: flags & libc::O_TRUNC != 0,
         exclusive: flags & libc::O_EXCL != 0,
         append: flags & libc::O_APPEND != 0,
+        background: false,
     }
 }
 
@@ -36,7 +37,7 @@ mod tests {
             open_flags(libc::O_WRONLY | libc::O_TRUNC),
             fs::OpenFlags { write: true, truncate: true, ..none }
         );
-        let all = fs::OpenFlags { write: true, truncate: false, exclusive: true, append: true };
+        let all = fs::OpenFlags { write: true, exclusive: true, append: true, ..none };
         assert_eq!(open_flags(libc::O_RDWR | libc::O_EXCL | libc::O_APPEND), all);
     }
 

@@ -17,6 +17,7 @@ mod mount;
 mod options;
 mod page;
 mod proc;
+mod readers;
 mod reply;
 
 pub use check::{clear, clear_stale, is_ours, is_stale};

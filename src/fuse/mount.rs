@@ -17,6 +17,7 @@ use super::check::{check, detach};
 use super::kernel::Notifications;
 use super::options::MountOptions;
 use super::proc;
+use super::readers::Readers;
 use crate::fs::{Fs, Kernel};
 
 /// The longest an unmount may take before it is given up: dirty pages are written to local disk only.
@@ -97,7 +98,9 @@ pub fn mount(fs: Arc<Fs>, rt: Handle, point: &Path, options: &MountOptions) -> R
     let canonical = check(point, options)?;
     let caching = Arc::new(Caching::new());
     let (ended_tx, ended) = watch::channel(false);
-    let adapter = Adapter::new(Arc::clone(&fs), rt, Modes::new(options), Arc::clone(&caching), ended_tx);
+    let readers = Readers::new(&options.background);
+    let adapter =
+        Adapter::new(Arc::clone(&fs), rt, Modes::new(options), Arc::clone(&caching), readers, ended_tx);
     let (mut mounted, notifier) = start(adapter, canonical, &options.config(), ended)?;
     let kernel = Notifications::start(notifier, Arc::clone(&caching))
         .map_err(|e| MountError::Mount(mounted.point.clone(), e))?;

@@ -18,6 +18,8 @@ pub struct MountOptions {
     pub umask: u16,
     /// The source shown by `mount` and `df`: `inxtfs:` and the account's email.
     pub fsname: String,
+    /// Programs that nobody waits for, besides the known indexers: see [`fs::OpenFlags`](crate::fs::OpenFlags).
+    pub background: Vec<String>,
     /// Further options by the words of `mount(8)`, such as `noexec`. Words that only tell `mount`,
     /// `systemd` or `fstab` something are ignored.
     pub extra: Vec<String>,
@@ -32,6 +34,7 @@ impl Default for MountOptions {
             gid: rustix::process::getegid().as_raw(),
             umask: 0o077,
             fsname: "inxtfs".to_owned(),
+            background: Vec::new(),
             extra: Vec::new(),
         }
     }

@@ -95,6 +95,15 @@ fn uses(process: &Path, point: &Path) -> bool {
     })
 }
 
+/// What a thread calls itself, and what its process does. Nothing if it is gone.
+pub(super) fn names_of(thread: u32) -> Vec<String> {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return Vec::new() };
+    let field = |name| status.lines().find_map(|l| l.strip_prefix(name)).map(|v| v.trim().to_owned());
+    let process = field("Tgid:").filter(|p| *p != thread.to_string());
+    let leader = process.and_then(|p| std::fs::read_to_string(format!("/proc/{p}/comm")).ok());
+    field("Name:").into_iter().chain(leader.map(|name| name.trim().to_owned())).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -257,6 +257,10 @@ pub trait Remote: Send + Sync {
     /// [`Error::Corrupt`] on a mismatch. An empty or inverted range yields nothing.
     async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream>;
 
+    /// Looks up what the first [`Remote::read`] of a version needs, so that it need not. Cheap where that is known;
+    /// reading works the same without it.
+    async fn prepare(&self, of: &Version, urgency: Urgency) -> Result<()>;
+
     /// Compares a version's content hash with plaintext at hand. [`Error::Corrupt`] if it differs.
     async fn verify(&self, of: &Version, body: Body) -> Result<()>;
 

@@ -6,6 +6,7 @@ mod ends;
 mod figures;
 mod flow;
 mod points;
+mod reading;
 mod refused;
 mod secrets;
 mod session;

@@ -21,7 +21,8 @@ use tokio::runtime::Runtime;
 /// The longest anything here may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, exclusive: false, append: false };
+pub const WRITE: OpenFlags =
+    OpenFlags { write: true, truncate: false, exclusive: false, append: false, background: false };
 pub const TRUNCATE: OpenFlags = OpenFlags { truncate: true, ..WRITE };
 pub const APPEND: OpenFlags = OpenFlags { append: true, ..WRITE };
 pub const READ: OpenFlags = OpenFlags { write: false, ..WRITE };

@@ -1,9 +1,10 @@
-//! A service whose feeds say what a test makes them say.
+//! A service whose feeds say what a test makes them say, and whose downloads get as far as it lets them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
@@ -13,6 +14,7 @@ use inxtfs::remote::{
 };
 use inxtfs::types::{Kind, NodeId, Timestamp, Urgency, Version};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::harness::{Engine, patient};
 
@@ -22,18 +24,25 @@ type Lie = Box<dyn FnMut(Kind, Cursor, Page) -> Page + Send>;
 pub struct Liar {
     inner: Arc<dyn Remote>,
     lie: Mutex<Option<Lie>>,
+    dam: watch::Sender<u64>,
 }
 
 impl Liar {
     /// A drive that hears a liar. Not started yet.
     pub fn engine(cloud: &Memory) -> (Engine, Arc<Liar>) {
-        let liar = Arc::new(Liar { inner: cloud.client("here"), lie: Mutex::default() });
+        let dam = watch::Sender::new(u64::MAX);
+        let liar = Arc::new(Liar { inner: cloud.client("here"), lie: Mutex::default(), dam });
         (Engine::down(cloud.clone(), Fault::new(liar.clone(), 1), patient()), liar)
     }
 
     /// From now on a page of the feeds becomes what `lie` makes of it.
     pub fn lie(&self, lie: impl FnMut(Kind, Cursor, Page) -> Page + Send + 'static) {
         *self.lie.lock() = Some(Box::new(lie));
+    }
+
+    /// How many of its bytes each download gives, those under way too.
+    pub fn dam(&self, bytes: u64) {
+        self.dam.send_replace(bytes);
     }
 
     /// The truth again.
@@ -67,7 +76,18 @@ impl Remote for Liar {
         self.inner.find_all(folder, displays).await
     }
     async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream> {
-        self.inner.read(of, size, range, urgency).await
+        let stream = self.inner.read(of, size, range, urgency).await?;
+        let dam = self.dam.subscribe();
+        let dammed = stream::unfold((stream, dam, 0), |(mut stream, mut dam, before)| async move {
+            let item = stream.next().await?;
+            let passed = before + item.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            dam.wait_for(|gives| *gives >= passed).await.ok()?;
+            Some((item, (stream, dam, passed)))
+        });
+        Ok(dammed.boxed())
+    }
+    async fn prepare(&self, of: &Version, urgency: Urgency) -> Result<()> {
+        self.inner.prepare(of, urgency).await
     }
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {
         self.inner.verify(of, body).await

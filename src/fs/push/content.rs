@@ -9,7 +9,7 @@ use crate::fs::{Fs, damage, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
 use crate::store::nodes::{self, Blocked, Intent, Node};
-use crate::types::{Kind, NodeId, Row, Status, Version};
+use crate::types::{Kind, NodeId, Row, Status, Urgency, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
@@ -181,7 +181,7 @@ async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step
     if !shown && !fs.db().read(|c| nodes::lies_beneath(c, content.id(), node.content))? {
         return Ok(());
     }
-    match fs.fetch(&content, base, 0..size).await {
+    match fs.fetch(&content, base, 0..size, Urgency::Soon).await {
         Ok(()) => {
             let synced = fs.rt.spawn_blocking(move || content.sync_fetched()).await;
             Ok(synced.map_err(|e| crate::fs::Error::Io(e.to_string()))??)

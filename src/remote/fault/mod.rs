@@ -332,6 +332,10 @@ impl Remote for Fault {
         })
     }
 
+    async fn prepare(&self, of: &Version, urgency: Urgency) -> Result<()> {
+        self.run(Method::Prepare, self.inner.prepare(of, urgency)).await
+    }
+
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {
         self.run(Method::Verify, self.inner.verify(of, body)).await
     }

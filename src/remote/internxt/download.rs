@@ -11,6 +11,7 @@ use super::Core;
 use super::errors::of_read;
 use super::objects::Object;
 use crate::api::{self, Download, Lane, Retry, Verdict};
+use crate::block;
 use crate::crypto::{Cipher, ContentHasher, content};
 use crate::remote::session::Failure;
 use crate::remote::{Body, ByteStream, Error, Result};
@@ -26,6 +27,10 @@ struct Reader {
     at: u64,
     end: u64,
     cipher: Cipher,
+    /// Plaintext of the block that is being received.
+    block: BytesMut,
+    /// Ciphertext of it, and of later ones.
+    arrived: Bytes,
     /// Of the ciphertext so far, if the whole of it will come by.
     hasher: Option<ContentHasher>,
     body: Option<Download>,
@@ -53,6 +58,8 @@ pub(super) async fn read(
         at: range.start,
         end: range.end,
         cipher: Cipher::at(&object.key, range.start),
+        block: BytesMut::new(),
+        arrived: Bytes::new(),
         hasher: (range.start == 0 && range.end == size).then(ContentHasher::default),
         body: None,
         retry: Retry::new(core.session.http().tuning()),
@@ -69,8 +76,12 @@ pub(super) async fn read(
 }
 
 impl Reader {
+    /// What comes next, up to the end of a block: the buffer it is decrypted in is what the cache keeps.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
+            if let Some(block) = self.decrypt() {
+                return Ok(Some(block));
+            }
             if self.at == self.end {
                 self.body = None;
                 return self.finish().map(|()| None);
@@ -80,7 +91,7 @@ impl Reader {
                 None => self.open().await?,
             };
             match body.chunk().await {
-                Ok(Some(bytes)) => return Ok(Some(self.decrypt(bytes))),
+                Ok(Some(bytes)) => self.take(bytes),
                 Ok(None) => self.body = None,
                 Err(e) => {
                     self.body = None;
@@ -90,17 +101,32 @@ impl Reader {
         }
     }
 
-    fn decrypt(&mut self, bytes: Bytes) -> Bytes {
+    fn take(&mut self, bytes: Bytes) {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&bytes);
         }
         self.at += bytes.len() as u64;
+        self.arrived = bytes;
         // Progress: whatever happens next is counted afresh.
         self.retry = Retry::new(self.core.session.http().tuning());
         self.renewed = false;
-        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        self.cipher.apply(&mut bytes);
-        bytes.freeze()
+    }
+
+    /// Moves what has arrived to its block, once and while it is in the processor's cache; gives the block if that
+    /// completes it.
+    fn decrypt(&mut self) -> Option<Bytes> {
+        if self.arrived.is_empty() {
+            return None;
+        }
+        let at = self.at - self.arrived.len() as u64;
+        let end = block::range(block::index(at)).end.min(self.end);
+        let whole = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let part = self.arrived.split_to(whole.min(self.arrived.len()));
+        let from = self.block.len();
+        self.block.reserve(whole);
+        self.block.extend_from_slice(&part);
+        self.cipher.apply(&mut self.block[from..]);
+        (part.len() == whole).then(|| self.block.split().freeze())
     }
 
     fn finish(&mut self) -> Result<()> {

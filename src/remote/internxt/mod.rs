@@ -155,6 +155,10 @@ impl Remote for Internxt {
         download::read(&self.0, of, size, range, urgency).await
     }
 
+    async fn prepare(&self, of: &Version, urgency: Urgency) -> Result<()> {
+        self.0.object(of, None, urgency.into()).await.map(|_| ())
+    }
+
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {
         download::verify(&self.0, of, body).await
     }

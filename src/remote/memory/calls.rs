@@ -1,7 +1,9 @@
 //! The log of calls.
 
+use std::ops::Range;
+
 use crate::remote::Method;
-use crate::types::NodeId;
+use crate::types::{NodeId, Urgency};
 
 /// How many calls are remembered.
 pub(super) const LOG_MAX: usize = 100_000;
@@ -19,11 +21,13 @@ pub struct Call {
     pub name: Option<String>,
     /// The object it was about.
     pub object: Option<String>,
+    /// Which bytes a read asked for, and who waited for them.
+    pub range: Option<(Range<u64>, Urgency)>,
 }
 
 impl Call {
     pub(super) fn new(client: &str, method: Method) -> Self {
-        Call { client: client.to_owned(), method, id: None, name: None, object: None }
+        Call { client: client.to_owned(), method, id: None, name: None, object: None, range: None }
     }
 
     pub(super) fn id(mut self, id: &NodeId) -> Self {
@@ -33,6 +37,11 @@ impl Call {
 
     pub(super) fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    pub(super) fn range(mut self, range: &Range<u64>, urgency: Urgency) -> Self {
+        self.range = Some((range.clone(), urgency));
         self
     }
 

@@ -100,9 +100,15 @@ impl Remote for MemoryRemote {
         self.enter(self.call(Method::Find).id(folder).name(displays.join("/"))).find(folder, displays)
     }
 
-    async fn read(&self, of: &Version, size: u64, range: Range<u64>, _: Urgency) -> Result<ByteStream> {
-        let pieces = self.enter(self.call(Method::Read).object(Some(of))).read(of, size, range)?;
+    async fn read(&self, of: &Version, size: u64, range: Range<u64>, urgency: Urgency) -> Result<ByteStream> {
+        let call = self.call(Method::Read).object(Some(of)).range(&range, urgency);
+        let pieces = self.enter(call).read(of, size, range)?;
         Ok(stream::iter(pieces).boxed())
+    }
+
+    async fn prepare(&self, of: &Version, _: Urgency) -> Result<()> {
+        let state = self.enter(self.call(Method::Prepare).object(Some(of)));
+        state.objects.get(of).map(|_| ()).ok_or(Error::NotFound)
     }
 
     async fn verify(&self, of: &Version, body: Body) -> Result<()> {

@@ -121,7 +121,16 @@ impl Content {
     /// Keeps fetched bytes of a cached content. `offset` and the end lie on block boundaries, or the end is
     /// that of the content. What is here already is not written again.
     pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let end = offset + data.len() as u64;
+        self.fill_with(offset, data.len(), |r| Bytes::copy_from_slice(&data[r]))
+    }
+
+    /// The same of bytes that own about as much memory as they show: they are kept, not copied.
+    pub fn fill_from(&self, offset: u64, data: Bytes) -> Result<()> {
+        self.fill_with(offset, data.len(), |r| data.slice(r))
+    }
+
+    fn fill_with(&self, offset: u64, len: usize, data: impl Fn(Range<usize>) -> Bytes) -> Result<()> {
+        let end = offset + len as u64;
         {
             let st = self.state.lock();
             if st.staged {
@@ -137,7 +146,7 @@ impl Content {
         for part in block::parts(offset..end) {
             let from = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
             let Some(loc) = self.begin_fill(part.block) else { continue };
-            let done = self.fill_block(part.block, loc, &data[from..from + part.len()]);
+            let done = self.fill_block(part.block, loc, data(from..from + part.len()));
             let mut st = self.state.lock();
             st.filling.remove(&part.block);
             done?;
@@ -155,13 +164,22 @@ impl Content {
         (!here && st.filling.insert(block)).then(|| st.fill_at.unwrap_or(Loc::own(block)))
     }
 
-    fn fill_block(&self, block: u64, loc: Loc, data: &[u8]) -> Result<()> {
+    fn fill_block(&self, block: u64, loc: Loc, data: Bytes) -> Result<()> {
         let file =
             if loc.in_slab() { self.shared.slabs.file(loc.place)?.make()? } else { self.fetched.make()? };
         let label = self.label(block, 0);
-        slot::write(&file, loc.offset(), &self.sealer, &label, data)?;
-        self.shared.plain.put(&label, Bytes::copy_from_slice(data));
+        slot::write(&file, loc.offset(), &self.sealer, &label, &data)?;
+        self.shared.plain.put(&label, data);
         Ok(())
+    }
+
+    /// Whether all blocks are likely to be here, by the space they take: costs no look at the disk.
+    #[must_use]
+    pub fn looks_whole(&self) -> bool {
+        let st = self.state.lock();
+        let Some(last) = block::count(st.size).checked_sub(1) else { return true };
+        let print = |block| slot::footprint(u32::try_from(block::len(block, st.size)).unwrap_or(u32::MAX));
+        st.bytes >= last * print(0) + print(last)
     }
 
     /// The blocks of `range` that are not here, of a cached content (a staged one has gaps, see
