@@ -1,5 +1,6 @@
 //! A mount to be measured, and what measuring gives.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub struct Cost {
     pub cpu: f64,
     /// The most memory the mount has taken so far, in MiB.
     pub peak: f64,
+    /// What was asked for, and how often.
+    pub routes: BTreeMap<String, usize>,
 }
 
 impl Cost {
@@ -40,6 +43,10 @@ impl Cost {
             requests: self.requests + next.requests,
             cpu: self.cpu + next.cpu,
             peak: next.peak,
+            routes: next.routes.iter().fold(self.routes.clone(), |mut all, (route, n)| {
+                *all.entry(route.clone()).or_default() += n;
+                all
+            }),
         }
     }
 }
@@ -110,9 +117,9 @@ impl<'a> Mount<'a> {
         let (mark, cpu, start) = (self.scene.world.log().mark(), cpu_of(self.pid), Instant::now());
         let done = what();
         let seconds = start.elapsed().as_secs_f64();
-        let (requests, cpu) = (requests_since(self.scene, mark), cpu_of(self.pid) - cpu);
+        let cost = self.cost(mark, cpu, seconds);
         done.map_err(|e| e.to_string())?;
-        Ok(Cost { seconds, requests, cpu, peak: peak_of(self.pid) })
+        Ok(cost)
     }
 
     /// From now until the server has everything: ours is told to send, of a peer is waited until it asks for nothing
@@ -143,8 +150,13 @@ impl<'a> Mount<'a> {
             }
         }
         let seconds = last.duration_since(start).unwrap_or_default().as_secs_f64();
-        let (requests, cpu) = (requests_since(self.scene, mark), cpu_of(self.pid) - cpu);
-        Ok(Cost { seconds, requests, cpu, peak: peak_of(self.pid) })
+        Ok(self.cost(mark, cpu, seconds))
+    }
+
+    fn cost(&self, mark: Mark, cpu_before: f64, seconds: f64) -> Cost {
+        let cpu = cpu_of(self.pid) - cpu_before;
+        let routes = routes_since(self.scene, mark);
+        Cost { seconds, requests: routes.values().sum(), cpu, peak: peak_of(self.pid), routes }
     }
 
     pub fn end(mut self) {
@@ -177,7 +189,22 @@ impl Drop for Mount<'_> {
 }
 
 pub fn requests_since(scene: &Scene, mark: Mark) -> usize {
-    scene.world.log().since(mark).iter().filter(|e| !e.path.starts_with("/socket.io")).count()
+    routes_since(scene, mark).values().sum()
+}
+
+/// Requests a route, such as `GET /drive/files/*/meta`.
+pub fn routes_since(scene: &Scene, mark: Mark) -> BTreeMap<String, usize> {
+    let mut routes = BTreeMap::new();
+    for entry in scene.world.log().since(mark) {
+        let path = entry.path.split('?').next().unwrap_or_default();
+        if path.starts_with("/socket.io") {
+            continue;
+        }
+        let is_id = |part: &str| part.len() >= 16 && part.contains(|c: char| c.is_ascii_digit());
+        let parts: Vec<_> = path.split('/').map(|part| if is_id(part) { "*" } else { part }).collect();
+        *routes.entry(format!("{} {}", entry.method, parts.join("/"))).or_default() += 1;
+    }
+    routes
 }
 
 /// Seconds of processor time a process has used.

@@ -101,6 +101,7 @@ impl Scene {
         subject.throw_cache_away(self);
         let mount = Mount::begin(self, subject);
         mount.know_the_tree();
+        mount.settle();
         self.on(line);
         mount
     }

@@ -259,6 +259,7 @@ impl Table {
                 "value": cell.value.as_ref().ok(), "not": cell.value.as_ref().err(),
                 "seconds": cost.map(|c| c.seconds), "requests": cost.map(|c| c.requests),
                 "cpu": cost.map(|c| c.cpu), "peak_mib": cost.map(|c| c.peak),
+                "routes": cost.map(|c| &c.routes),
             })
         };
         let rows: Vec<Value> = self

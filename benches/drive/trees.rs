@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::mount::{Cost, Mount, requests_since, tool};
+use crate::mount::{Cost, Mount, routes_since, tool};
 use crate::peers::Subject;
 use crate::scene::Bench;
 use crate::table::Target::{AtMost, Requests, Times};
@@ -75,10 +75,9 @@ fn deep(bench: &mut Bench) {
         let (mark, start) = (scene.world.log().mark(), Instant::now());
         let mount = Mount::begin(&scene, &subject);
         let mounted = start.elapsed().as_secs_f64();
-        let cost = mount.measure(|| walk(&mount.drive())).map(|cost| Cost {
-            seconds: mounted + cost.seconds,
-            requests: requests_since(&scene, mark),
-            ..cost
+        let cost = mount.measure(|| walk(&mount.drive())).map(|cost| {
+            let routes = routes_since(&scene, mark);
+            Cost { seconds: mounted + cost.seconds, requests: routes.values().sum(), routes, ..cost }
         });
         // What a second mount asks for must not grow with the tree: 500 folders would be 500 requests.
         put("second mount, to the end of find", &cost, &[AtMost(1000.0), Requests(20)]);
