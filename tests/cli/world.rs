@@ -130,8 +130,8 @@ impl World {
 
     /// The program of this build, or the one that `INXTFS` names.
     pub fn command(&self) -> Command {
-        let ours = || option_env!("CARGO_BIN_EXE_inxtfs").expect("INXTFS names the program").to_owned();
-        self.command_of(&std::env::var("INXTFS").unwrap_or_else(|_| ours()))
+        let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
+        self.command_of(&program)
     }
 
     /// Another program, in the same home.
