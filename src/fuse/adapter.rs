@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::attr::{Modes, kind, time};
 use super::caching::{Caching, Keep};
 use super::flags::{open_flags, opened_flags};
+use super::kernel::Notice;
 use super::page::PageSize;
 use super::reply::{Op, Refuse, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
@@ -40,6 +41,8 @@ pub(super) struct Adapter {
     ended: watch::Sender<bool>,
     plain: PageSize,
     plus: PageSize,
+    /// The kernel lists folders without opening them.
+    no_opendir: bool,
 }
 
 impl Adapter {
@@ -52,7 +55,8 @@ impl Adapter {
         ended: watch::Sender<bool>,
     ) -> Self {
         // What fits the 32 KiB that getdents asks for.
-        Adapter { fs, rt, modes, caching, ended, plain: PageSize::new(512), plus: PageSize::new(192) }
+        let (plain, plus) = (PageSize::new(512), PageSize::new(192));
+        Adapter { fs, rt, modes, caching, ended, plain, plus, no_opendir: false }
     }
 
     fn serve<T: Send + 'static, R: Refuse>(
@@ -107,6 +111,7 @@ impl fuser::Filesystem for Adapter {
                 tracing::debug!(?wanted, "the kernel lacks a capability");
             }
         }
+        self.no_opendir = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(MAX_BACKGROUND);
         Ok(())
@@ -126,12 +131,16 @@ impl fuser::Filesystem for Adapter {
             Err(other) => Err(other),
         };
         let call = |fs: &Arc<Fs>| then(fs.lookup(ino(parent), name.as_bytes()), found_or_not);
-        self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| match found {
-            Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
-            None => match keep.negative_ttl() {
-                Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
-                None => reply.error(Errno::ENOENT),
-            },
+        let name = name.to_os_string();
+        self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| {
+            match found {
+                Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
+                None => match keep.negative_ttl() {
+                    Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
+                    None => reply.error(Errno::ENOENT),
+                },
+            }
+            keep.sent(|| Notice::Entry { parent: ino(parent), name: name.to_string_lossy().into_owned() });
         });
     }
 
@@ -327,13 +336,17 @@ impl fuser::Filesystem for Adapter {
         self.empty(Op::data("fsync", of), reply, |fs| fs.fsync(Fh(fh.0)));
     }
 
+    /// Cookies carry all the state there is, so the kernel may do without opening. It keeps listings until a
+    /// change in the folder, its own or one it is told of.
     fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // Cookies carry all the state there is.
-        reply.opened(FileHandle(0), FopenFlags::empty());
+        if self.no_opendir {
+            return reply.error(Errno::ENOSYS);
+        }
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE);
     }
 
     fn readdir(&self, _req: &Request, of: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let (limit, size) = (self.plain.get(), self.plain.clone());
+        let (limit, size, keep) = (self.plain.get(), self.plain.clone(), self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdir", of), reply, call, move |mut reply, entries| {
             let fitted = entries
@@ -342,6 +355,7 @@ impl fuser::Filesystem for Adapter {
                 .count();
             size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
+            keep.sent(|| Notice::Inode { ino: ino(of), data: true });
         });
     }
 
@@ -367,6 +381,7 @@ impl fuser::Filesystem for Adapter {
                 .count();
             size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
+            keep.sent(|| Notice::Inode { ino: ino(of), data: true });
         });
     }
 

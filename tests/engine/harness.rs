@@ -474,6 +474,10 @@ impl Kernel for Recorder {
     fn inval_entry(&self, parent: Ino, name: &str) {
         self.0.lock().push(format!("entry {parent} {name}"));
     }
+
+    fn set_live(&self, live: bool) {
+        self.0.lock().push(format!("live {live}"));
+    }
 }
 
 /// Bytes that differ by seed and at every offset a test cares about.

@@ -349,6 +349,7 @@ impl<'a> Merge<'a> {
         }
         if row.modified != confirmed.modified && node.mtime == confirmed.modified {
             node.mtime = row.modified;
+            self.outcome.notes.push(Note::Attr(node.ino));
         }
         node.remote = Some(row.clone());
         self.place_row(node, row)

@@ -202,7 +202,6 @@ impl Merge<'_> {
     pub(super) fn appeared(&mut self, node: &Node) {
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
-            self.outcome.notes.push(Note::Attr(parent));
         }
     }
 
@@ -210,7 +209,6 @@ impl Merge<'_> {
         if let Some(parent) = node.parent {
             self.freed.push((parent, node.name.clone()));
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
-            self.outcome.notes.push(Note::Attr(parent));
         }
     }
 
