@@ -22,11 +22,12 @@ pub enum Method {
     Usage,
     Limits,
     Events,
+    StampAt,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Method; 18] = [
+    pub const ALL: [Method; 19] = [
         Method::List,
         Method::Changes,
         Method::Newest,
@@ -45,6 +46,7 @@ impl Method {
         Method::Usage,
         Method::Limits,
         Method::Events,
+        Method::StampAt,
     ];
 
     /// Whether it changes something in the cloud: a lost answer is then ambiguous.

@@ -49,6 +49,7 @@ pub fn patient() -> Config {
         writeback_delay: Duration::from_secs(3600),
         empty_delay: Duration::from_secs(3600),
         poll_interval: Duration::from_millis(20),
+        poll_while_told: 1,
         pace: Duration::from_millis(15),
         host: "here".to_owned(),
         ..Config::default()

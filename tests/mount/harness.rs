@@ -46,6 +46,7 @@ impl Default for Setup {
         let config = Config {
             writeback_delay: Duration::from_secs(3600),
             poll_interval: Duration::from_millis(50),
+            poll_while_told: 1,
             host: "tester".to_owned(),
             ..Config::default()
         };

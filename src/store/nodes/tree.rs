@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Node, int, kind_int, save, select, select_one, uint};
+use super::{INSERT, Node, int, select, select_one, uint, write};
 use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
 use crate::types::{Ino, NodeId, Timestamp};
@@ -120,16 +120,9 @@ pub fn lies_on(conn: &Connection, top: ContentId, beneath: ContentId) -> Result<
 
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is one of the fixed ones.
 pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
-    let fixed = [Ino::ROOT, Ino::RECOVERY].contains(&node.ino).then(|| int(node.ino.0));
-    conn.prepare_cached(
-        "INSERT INTO nodes (ino, kind, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, ctime_n, btime_s, \
-         btime_n, emptied, listed, moved, dirty, due, tries, blocked) \
-         VALUES (?1, ?2, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
-    )?
-    .execute(params![fixed, kind_int(node.kind)])?;
-    let node = Node { ino: Ino(uint(conn.last_insert_rowid())), ..node.clone() };
-    save(conn, &node)?;
-    Ok(node)
+    let fixed = [Ino::ROOT, Ino::RECOVERY].contains(&node.ino).then_some(node.ino);
+    write(conn, INSERT, fixed, node)?;
+    Ok(Node { ino: Ino(uint(conn.last_insert_rowid())), ..node.clone() })
 }
 
 /// Removes a node's row for good. Its number is never given again.
@@ -143,10 +136,24 @@ pub fn adopt_orphans(conn: &Connection, id: &NodeId) -> Result<Vec<Node>, Error>
     select(conn, "WHERE r_parent=?1 AND parent IS NULL AND ino<>1", [id.as_str()])
 }
 
-/// Marks every folder's children as known: the whole tree has been read.
-pub fn set_listed_everywhere(conn: &Connection) -> Result<(), Error> {
-    conn.execute("UPDATE nodes SET listed=1 WHERE kind=1 AND listed=0", [])?;
+/// Marks the children of folders as known, of `count` numbers above `after`.
+pub fn set_listed(conn: &Connection, after: u64, count: u64) -> Result<(), Error> {
+    let sql = "UPDATE nodes SET listed=1 WHERE ino>?1 AND ino<=?1+?2 AND kind=1 AND listed=0";
+    conn.prepare_cached(sql)?.execute([int(after), int(count)])?;
     Ok(())
+}
+
+/// Whether all children of a folder are known.
+pub fn is_listed(conn: &Connection, folder: Ino) -> Result<bool, Error> {
+    let sql = "SELECT listed FROM nodes WHERE ino=?1";
+    Ok(conn.prepare_cached(sql)?.query_row([int(folder.0)], |r| r.get(0)).optional()?.unwrap_or(false))
+}
+
+/// The number of a remote identity.
+pub fn ino_of(conn: &Connection, id: &NodeId) -> Result<Option<Ino>, Error> {
+    let sql = "SELECT ino FROM nodes WHERE r_id=?1";
+    let ino: Option<i64> = conn.prepare_cached(sql)?.query_row([id.as_str()], |r| r.get(0)).optional()?;
+    Ok(ino.map(|i| Ino(uint(i))))
 }
 
 /// Rows whose folder has become known since they came: their nodes.
