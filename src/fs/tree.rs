@@ -175,10 +175,18 @@ impl Fs {
                 }
                 entries.push(DirEntry { cookie: DOTDOT, name: "..".to_owned(), attr: fs.attr(&above) });
             }
-            let children = fs.db().read(|c| nodes::children(c, ino, Ino(after.max(DOTDOT)), limit))?;
+            let children = fs.db().read(|c| nodes::entries(c, ino, Ino(after.max(DOTDOT)), limit))?;
             entries.extend(children.into_iter().map(|n| {
-                let attr = fs.attr(&n);
-                DirEntry { cookie: n.ino.0, name: n.name, attr }
+                let attr = Attr {
+                    ino: fs.outward(n.ino),
+                    kind: n.kind,
+                    size: n.size,
+                    mtime: n.mtime,
+                    ctime: n.ctime,
+                    btime: n.btime,
+                    writable: true,
+                };
+                DirEntry { cookie: n.ino.0, attr: fs.overlaid(n.ino, attr), name: n.name }
             }));
             Ok(entries)
         })
@@ -186,7 +194,7 @@ impl Fs {
 
     /// What the user sees of a node.
     pub(super) fn attr(&self, node: &Node) -> Attr {
-        let mut attr = Attr {
+        let attr = Attr {
             ino: self.outward(node.ino),
             kind: node.kind,
             size: node.size,
@@ -195,8 +203,13 @@ impl Fs {
             btime: node.btime,
             writable: true,
         };
-        if node.kind == Kind::File
-            && let Some(file) = self.files.acquire_known(node.ino)
+        self.overlaid(node.ino, attr)
+    }
+
+    /// An open file's state is newer than its row.
+    fn overlaid(&self, ino: Ino, mut attr: Attr) -> Attr {
+        if attr.kind == Kind::File
+            && let Some(file) = self.files.acquire_known(ino)
             && let Some(state) = file.state.lock().as_ref()
         {
             overlay(&mut attr, state);
@@ -205,9 +218,26 @@ impl Fs {
     }
 }
 
-/// An open file's state is newer than its row.
 fn overlay(attr: &mut Attr, state: &State) {
     attr.size = state.size;
     attr.mtime = state.mtime;
     attr.ctime = state.ctime;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn while_somebody_waits_for_a_folder_one_page_of_the_whole_tree_is_asked_for() {
+        let listings = Listings::default();
+        let wanted = listings.want();
+        let one = listings.turn().await;
+        assert!(one.is_some());
+        assert!(listings.turn().now_or_never().is_none());
+        drop(wanted);
+        assert!(listings.turn().now_or_never().is_some());
+    }
 }

@@ -27,7 +27,10 @@ pub(super) struct Caching {
 
 impl fmt::Debug for Caching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caching").field("epoch", &self.epoch).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Caching")
+            .field("epoch", &self.epoch)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 

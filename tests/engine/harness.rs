@@ -462,6 +462,10 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub struct Recorder(parking_lot::Mutex<Vec<String>>);
 
 impl Recorder {
+    pub fn last(&self) -> Option<String> {
+        self.0.lock().last().cloned()
+    }
+
     pub fn heard(&self, what: &str) -> bool {
         self.0.lock().iter().any(|h| h == what)
     }

@@ -127,6 +127,10 @@ impl Drive {
         self.point.path().join(below)
     }
 
+    pub fn status(&self) -> FsStatus {
+        self.up.as_ref().unwrap().fs.status()
+    }
+
     /// Uploads everything.
     pub fn drain(&self) -> FsStatus {
         let status = self.try_drain();

@@ -24,11 +24,13 @@ const STEP_BACK_EVERY: Duration = Duration::from_secs(3600);
 const STEP_BACK_MS: i64 = 86_400_000;
 /// A row that may be an echo of our own write is read again after this many units.
 pub(super) const DOUBT: u32 = 75;
+/// Between an announcement and the look.
+const SETTLING: Duration = Duration::from_secs(1);
 /// Between two tries to hear announcements.
 const RECONNECT_MIN: Duration = Duration::from_secs(5);
 const RECONNECT_MAX: Duration = Duration::from_secs(600);
-/// Time between tries to hydrate.
-const RETRY: Duration = Duration::from_secs(5);
+/// Units between tries to hydrate.
+const RETRY: u32 = 5;
 
 const KINDS: [Kind; 2] = [Kind::Folder, Kind::File];
 
@@ -48,7 +50,7 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
     while let Err(e) = hydrate(&fs).await {
         tracing::debug!(error = %e, "reading the tree was interrupted; will go on");
         fs.invalidate.set_live(false);
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(fs.config.pace.saturating_mul(RETRY)).await;
     }
     loop {
         let looked = poll(&fs).await;
@@ -74,7 +76,7 @@ pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
             while let Some(event) = events.next().await {
                 heard(&fs, event, starting);
                 // What was announced reaches the replicas a little later. One look does for all that comes till then.
-                tokio::time::sleep(fs.config.pace).await;
+                tokio::time::sleep(SETTLING).await;
                 while let Some(Some(event)) = events.next().now_or_never() {
                     heard(&fs, event, starting);
                 }
@@ -111,7 +113,11 @@ pub(super) fn lying(fs: &Fs, why: &str) -> Error {
 }
 
 /// Moves the checkpoint, which only what the server said may move, and no stamp from the future.
-pub(super) fn advance(tx: &crate::store::Tx, kind: Kind, newest: Option<Timestamp>) -> crate::store::Result<()> {
+pub(super) fn advance(
+    tx: &crate::store::Tx,
+    kind: Kind,
+    newest: Option<Timestamp>,
+) -> crate::store::Result<()> {
     let Some(newest) = newest.filter(|t| is_plausible(*t)).map(Timestamp::as_millis) else { return Ok(()) };
     if checkpoint(tx, kind)?.is_none_or(|c| newest > c) {
         nodes::set_meta(tx, &key("checkpoint", kind), &newest.to_string())?;

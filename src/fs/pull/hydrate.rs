@@ -18,10 +18,10 @@ use crate::remote::{Cursor, Scope};
 use crate::store::nodes;
 use crate::types::{Kind, Row, Timestamp};
 
-/// Rows of a page, and the shortest stretch.
-const PAGE: u64 = 1000;
+/// Rows of a page that the one before it has not shown, about; the shortest stretch.
+const PAGE: u64 = 980;
 /// Stretches of a long feed, at most.
-const STRETCHES: u64 = 8;
+const STRETCHES: u64 = 16;
 /// Of them, walked at one time.
 const AT_ONCE: usize = 4;
 /// No feed is measured beyond this many rows.
@@ -35,7 +35,7 @@ struct Stretch {
     /// Where its progress is kept.
     key: String,
     walk: Walk,
-    /// The stamp of its last rows; `None`: it goes on to the end.
+    /// The stamp of the next stretch's first rows; `None`: it goes on to the end.
     until: Option<Timestamp>,
 }
 
@@ -146,8 +146,8 @@ async fn read_stretch(fs: &Arc<Fs>, mut stretch: Stretch) -> Result<()> {
         fs.invalidate.set_live(true);
         let more = stretch.walk.follow(&page);
         let mut rows = page.rows;
-        let passed = stretch.until.is_some_and(|until| rows.last().is_some_and(|r| r.updated > until));
-        // What lies behind its end, the next stretch reads.
+        // What bears the stamp of its end or a newer one, the next stretch reads.
+        let passed = stretch.until.is_some_and(|until| rows.last().is_some_and(|r| r.updated >= until));
         rows.retain(|r| stretch.until.is_none_or(|until| r.updated <= until));
         let goes_on = matches!(more, Ok(true)) && !passed;
         let progress = match more {

@@ -213,3 +213,18 @@ fn show_new_version(fs: &Arc<Fs>, ino: Ino) {
         (state.size, state.mtime) = (node.size, node.mtime);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_rare_while_the_service_announces_changes() {
+        let (pull, config) = (Pull::default(), Config::default());
+        assert_eq!(pull.interval(&config), config.poll_interval);
+        pull.told.store(true, Ordering::Release);
+        assert_eq!(pull.interval(&config), config.poll_interval * 10);
+        pull.told.store(false, Ordering::Release);
+        assert_eq!(pull.interval(&config), config.poll_interval);
+    }
+}

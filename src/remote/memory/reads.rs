@@ -58,7 +58,8 @@ impl State {
 
     pub fn stamp_at(&self, kind: Kind, skip: u64) -> Option<Timestamp> {
         let living = |r: &&Row| r.kind == kind && r.parent.is_some() && r.status == Status::Exists;
-        let mut stamps: Vec<_> = self.view().values().map(|r| &r.row).filter(living).map(|r| r.updated).collect();
+        let mut stamps: Vec<_> =
+            self.view().values().map(|r| &r.row).filter(living).map(|r| r.updated).collect();
         stamps.sort();
         stamps.get(usize::try_from(skip).ok()?).copied()
     }

@@ -21,9 +21,9 @@ pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
-    Anchor, Paths, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed, get,
-    has_children, highest, holders, holders_ever, insert, lies_beneath, lies_on, path_of, referrers,
-    ino_of, is_listed, set_listed, showing, stray_contents, strays_with_a_home, tombs_below, touch,
+    Anchor, Paths, Shown, adopt_orphans, anchor, below, by_remote, child, children, count, delete, doomed,
+    entries, get, has_children, highest, holders, holders_ever, ino_of, insert, is_listed, lies_beneath,
+    lies_on, path_of, referrers, set_listed, showing, stray_contents, strays_with_a_home, tombs_below, touch,
 };
 pub use watch::{
     Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,

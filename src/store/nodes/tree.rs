@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{INSERT, Node, int, select, select_one, uint, write};
+use super::{INSERT, Node, int, kind_of, select, select_one, time_at, uint, write};
 use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
-use crate::types::{Ino, NodeId, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Timestamp};
 
 /// The node of a number.
 ///
@@ -32,6 +32,45 @@ pub fn child(conn: &Connection, parent: Ino, name: &str) -> Result<Option<Node>,
 pub fn children(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
     let tail = "WHERE parent=?1 AND linked=1 AND ino>?2 ORDER BY ino LIMIT ?3";
     select(conn, tail, params![int(parent.0), int(after.0), int(limit as u64)])
+}
+
+/// What a listing shows of a node.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its number.
+    pub ino: Ino,
+    /// File or folder.
+    pub kind: Kind,
+    /// The name shown.
+    pub name: String,
+    /// See [`Node`].
+    pub size: u64,
+    /// See [`Node`].
+    pub mtime: Timestamp,
+    /// See [`Node`].
+    pub ctime: Timestamp,
+    /// See [`Node`].
+    pub btime: Timestamp,
+}
+
+/// As [`children`], no more than a listing needs.
+pub fn entries(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<Shown>, Error> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT ino, kind, name, size, mtime_s, mtime_n, ctime_s, ctime_n, btime_s, btime_n FROM nodes \
+         WHERE parent=?1 AND linked=1 AND ino>?2 ORDER BY ino LIMIT ?3",
+    )?;
+    let shown = stmt.query_map(params![int(parent.0), int(after.0), int(limit as u64)], |r| {
+        Ok(Shown {
+            ino: Ino(uint(r.get(0)?)),
+            kind: kind_of(r.get(1)?),
+            name: r.get(2)?,
+            size: uint(r.get(3)?),
+            mtime: time_at(r, 4)?,
+            ctime: time_at(r, 6)?,
+            btime: time_at(r, 8)?,
+        })
+    })?;
+    Ok(shown.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Whether a folder lists anything.
