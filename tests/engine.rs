@@ -34,5 +34,7 @@ mod rescue;
 mod rings;
 #[path = "engine/sends.rs"]
 mod sends;
+#[path = "engine/tree.rs"]
+mod tree;
 #[path = "engine/watch.rs"]
 mod watch;

@@ -20,3 +20,5 @@ mod remote;
 mod saves;
 #[path = "mount/tools.rs"]
 mod tools;
+#[path = "mount/tree.rs"]
+mod tree;

@@ -38,7 +38,7 @@ impl Fs {
         self.with_listed(&[parent], move |fs| {
             // Another client's file may appear between the look and the making: then that is opened.
             for last in [false, true] {
-                if let Some(node) = fs.db().read(|c| nodes::child(c, parent, &name))? {
+                if let Some(node) = fs.db().glance(|c| nodes::child(c, parent, &name))? {
                     return match node.kind {
                         _ if flags.exclusive => Err(Error::Exists),
                         Kind::Folder => Err(Error::IsDir),
@@ -69,7 +69,7 @@ impl Fs {
             Err(e) => return Answer::Now(Err(e)),
         };
         self.with_listed(&[parent], move |fs| {
-            if fs.db().read(|c| nodes::child(c, parent, &name))?.is_some() {
+            if fs.db().glance(|c| nodes::child(c, parent, &name))?.is_some() {
                 return Err(Error::Exists);
             }
             let node = fs.plant(parent, &name, Kind::Folder)?;
@@ -125,7 +125,7 @@ impl Fs {
         let Ok(name) = std::str::from_utf8(name).map(str::to_owned) else {
             return Answer::Now(Err(Error::NotFound));
         };
-        let child = match self.db().read(|c| nodes::child(c, parent, &name)) {
+        let child = match self.db().glance(|c| nodes::child(c, parent, &name)) {
             Ok(child) => child,
             Err(e) => return Answer::Now(Err(e.into())),
         };

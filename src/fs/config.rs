@@ -15,6 +15,8 @@ pub struct Config {
     pub empty_delay: Duration,
     /// Time between looks at the change feeds.
     pub poll_interval: Duration,
+    /// While the service announces changes, a look comes only after so many intervals.
+    pub poll_while_told: u32,
     /// The unit of waits after a failure or an unclear answer: the first retry comes after one, a second look for
     /// what a lost answer may have done after two, and so on. The default suits the service; replicas lag by less.
     pub pace: Duration,
@@ -47,6 +49,7 @@ impl Default for Config {
             writeback_delay: Duration::from_secs(5),
             empty_delay: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
+            poll_while_told: 10,
             pace: Duration::from_secs(1),
             sync_every: Duration::from_secs(3),
             cache_size: 10 << 30,

@@ -1,5 +1,6 @@
 //! Telling the kernel what changed behind its back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::ops::Kernel;
@@ -12,19 +13,29 @@ pub(super) enum Note {
     Attr(Ino),
     /// Content changed.
     Data(Ino),
-    /// A name appeared or vanished.
+    /// A name appeared or vanished, and its folder's listing with it.
     Entry(Ino, String),
 }
 
 #[derive(Default)]
 pub(super) struct Invalidator {
     kernel: OnceLock<Arc<dyn Kernel>>,
+    live: AtomicBool,
 }
 
 impl Invalidator {
     pub fn attach(&self, kernel: Arc<dyn Kernel>) {
         if self.kernel.set(kernel).is_err() {
             tracing::warn!("a second kernel was attached and ignored");
+        }
+        self.set_live(self.live.load(Ordering::Acquire));
+    }
+
+    /// Whether the last look at the feeds succeeded: while it did not, changes by others are not heard of.
+    pub fn set_live(&self, live: bool) {
+        self.live.store(live, Ordering::Release);
+        if let Some(kernel) = self.kernel.get() {
+            kernel.set_live(live);
         }
     }
 

@@ -217,7 +217,7 @@ impl Fs {
     }
 
     fn node(&self, ino: Ino) -> Result<Node> {
-        self.db().read(|c| nodes::get(c, ino))?.ok_or(Error::Stale)
+        self.db().glance(|c| nodes::get(c, ino))?.ok_or(Error::Stale)
     }
 
     /// After a start: nodes that only open handles kept are dropped, staged content that nothing names too.

@@ -115,6 +115,9 @@ pub struct StatFs {
 pub trait Kernel: Send + Sync {
     /// Attributes of `ino` changed; with `data` its pages too.
     fn inval_inode(&self, ino: Ino, data: bool);
-    /// The name appeared or vanished.
+    /// The name appeared or vanished: it, the folder's listing and its attributes are to be asked for again.
     fn inval_entry(&self, parent: Ino, name: &str);
+    /// Whether changes by others are heard of, so that what was answered may be kept until the calls above say
+    /// otherwise. Does not block.
+    fn set_live(&self, live: bool);
 }

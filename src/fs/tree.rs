@@ -4,20 +4,76 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::files::State;
 use super::{Answer, Attr, DirEntry, Error, Fs, Result, pull};
 use crate::store::nodes::{self, Node};
-use crate::types::{Ino, Kind};
+use crate::types::{Ino, Kind, NodeId};
 
 /// Cookies of `.` and `..`; all others are inode numbers, which are larger.
 const DOT: u64 = 1;
 const DOTDOT: u64 = 2;
 
 /// Folders being listed: one listing a folder however many wait for it.
-#[derive(Default)]
 pub(super) struct Listings {
     running: Mutex<HashMap<Ino, Arc<tokio::sync::Mutex<()>>>>,
+    /// How many folders somebody waits for.
+    wanted: watch::Sender<usize>,
+    /// The whole tree is known.
+    known: watch::Sender<bool>,
+    /// For the page of the whole tree that may be asked for whoever waits.
+    always: Semaphore,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        Listings {
+            running: Mutex::default(),
+            wanted: watch::Sender::new(0),
+            known: watch::Sender::new(false),
+            always: Semaphore::new(1),
+        }
+    }
+}
+
+/// Somebody waits for a folder.
+struct Wanted<'a>(&'a Listings);
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.send_modify(|n| *n = n.saturating_sub(1));
+    }
+}
+
+impl Listings {
+    fn want(&self) -> Wanted<'_> {
+        self.wanted.send_modify(|n| *n += 1);
+        Wanted(self)
+    }
+
+    /// Whoever waits for a folder has it now.
+    pub fn all_known(&self) {
+        self.known.send_replace(true);
+    }
+
+    /// Waits until a page of the whole tree may be asked for: one at any time, more while nobody waits for a folder.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let mut wanted = self.wanted.subscribe();
+        let quiet = async {
+            // The other end is in `self`.
+            let _ = wanted.wait_for(|n| *n == 0).await;
+        };
+        tokio::select! {
+            biased;
+            permit = self.always.acquire() => permit.ok(),
+            () = quiet => None,
+        }
+    }
+
+    async fn until_all_known(&self) {
+        let _ = self.known.subscribe().wait_for(|known| *known).await;
+    }
 }
 
 impl Fs {
@@ -56,13 +112,23 @@ impl Fs {
         let outcome = match node.id() {
             _ if node.listed => Ok(()),
             None => Ok(()),
-            Some(id) => match self.health.note(self.remote.list(id).await) {
-                Ok(rows) => pull::apply_listing(self, ino, rows),
-                Err(e) => Err(e.into()),
-            },
+            Some(id) => self.list(ino, id).await,
         };
         self.pull.listings.running.lock().remove(&ino);
         outcome
+    }
+
+    /// Asks for a folder's children, unless the whole tree becomes known sooner.
+    async fn list(self: &Arc<Self>, ino: Ino, id: &NodeId) -> Result<()> {
+        let listed = {
+            let _wanted = self.pull.listings.want();
+            tokio::select! {
+                listed = self.remote.list(id) => listed,
+                () = self.pull.listings.until_all_known() => return Ok(()),
+            }
+        };
+        let rows = self.health.note(listed)?;
+        self.blocking(move |fs| pull::apply_listing(fs, ino, rows)).get().await
     }
 
     /// The entry of a folder.
@@ -72,14 +138,14 @@ impl Fs {
         if name.len() > crate::names::NAME_MAX {
             return Answer::Now(Err(Error::NameTooLong));
         }
-        match self.db().read(|c| nodes::child(c, parent, name)) {
+        match self.db().glance(|c| nodes::child(c, parent, name)) {
             Ok(Some(node)) => return Answer::Now(Ok(self.attr(&node))),
             Ok(None) => {}
             Err(e) => return Answer::Now(Err(e.into())),
         }
         let name = name.to_owned();
         self.with_listed(&[parent], move |fs| {
-            let node = fs.db().read(|c| nodes::child(c, parent, &name))?.ok_or(Error::NotFound)?;
+            let node = fs.db().glance(|c| nodes::child(c, parent, &name))?.ok_or(Error::NotFound)?;
             Ok(fs.attr(&node))
         })
     }
@@ -109,10 +175,18 @@ impl Fs {
                 }
                 entries.push(DirEntry { cookie: DOTDOT, name: "..".to_owned(), attr: fs.attr(&above) });
             }
-            let children = fs.db().read(|c| nodes::children(c, ino, Ino(after.max(DOTDOT)), limit))?;
+            let children = fs.db().read(|c| nodes::entries(c, ino, Ino(after.max(DOTDOT)), limit))?;
             entries.extend(children.into_iter().map(|n| {
-                let attr = fs.attr(&n);
-                DirEntry { cookie: n.ino.0, name: n.name, attr }
+                let attr = Attr {
+                    ino: fs.outward(n.ino),
+                    kind: n.kind,
+                    size: n.size,
+                    mtime: n.mtime,
+                    ctime: n.ctime,
+                    btime: n.btime,
+                    writable: true,
+                };
+                DirEntry { cookie: n.ino.0, attr: fs.overlaid(n.ino, attr), name: n.name }
             }));
             Ok(entries)
         })
@@ -120,7 +194,7 @@ impl Fs {
 
     /// What the user sees of a node.
     pub(super) fn attr(&self, node: &Node) -> Attr {
-        let mut attr = Attr {
+        let attr = Attr {
             ino: self.outward(node.ino),
             kind: node.kind,
             size: node.size,
@@ -129,8 +203,13 @@ impl Fs {
             btime: node.btime,
             writable: true,
         };
-        if node.kind == Kind::File
-            && let Some(file) = self.files.acquire_known(node.ino)
+        self.overlaid(node.ino, attr)
+    }
+
+    /// An open file's state is newer than its row.
+    fn overlaid(&self, ino: Ino, mut attr: Attr) -> Attr {
+        if attr.kind == Kind::File
+            && let Some(file) = self.files.acquire_known(ino)
             && let Some(state) = file.state.lock().as_ref()
         {
             overlay(&mut attr, state);
@@ -139,9 +218,26 @@ impl Fs {
     }
 }
 
-/// An open file's state is newer than its row.
 fn overlay(attr: &mut Attr, state: &State) {
     attr.size = state.size;
     attr.mtime = state.mtime;
     attr.ctime = state.ctime;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn while_somebody_waits_for_a_folder_one_page_of_the_whole_tree_is_asked_for() {
+        let listings = Listings::default();
+        let wanted = listings.want();
+        let one = listings.turn().await;
+        assert!(one.is_some());
+        assert!(listings.turn().now_or_never().is_none());
+        drop(wanted);
+        assert!(listings.turn().now_or_never().is_some());
+    }
 }

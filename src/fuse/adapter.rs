@@ -17,14 +17,15 @@ use fuser::{
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::attr::{Modes, kind, time};
+use super::attr::{Modes, ino, kind, time};
 use super::caching::{Caching, Keep};
 use super::flags::{open_flags, opened_flags};
+use super::kernel::Notice;
 use super::page::PageSize;
 use super::readers::Readers;
 use super::reply::{Op, Refuse, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
-use crate::types::{Fh, Ino};
+use crate::types::Fh;
 
 /// Inode numbers are never used twice.
 const GENERATION: Generation = Generation(0);
@@ -42,6 +43,8 @@ pub(super) struct Adapter {
     ended: watch::Sender<bool>,
     plain: PageSize,
     plus: PageSize,
+    /// The kernel lists folders without opening them.
+    no_opendir: bool,
 }
 
 impl Adapter {
@@ -56,7 +59,7 @@ impl Adapter {
     ) -> Self {
         // What fits the 32 KiB that getdents asks for.
         let (plain, plus) = (PageSize::new(512), PageSize::new(192));
-        Adapter { fs, rt, modes, caching, readers, ended, plain, plus }
+        Adapter { fs, rt, modes, caching, readers, ended, plain, plus, no_opendir: false }
     }
 
     fn serve<T: Send + 'static, R: Refuse>(
@@ -91,10 +94,6 @@ impl Adapter {
     }
 }
 
-fn ino(of: INodeNo) -> Ino {
-    Ino(of.0)
-}
-
 impl fuser::Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in [
@@ -111,6 +110,7 @@ impl fuser::Filesystem for Adapter {
                 tracing::debug!(?wanted, "the kernel lacks a capability");
             }
         }
+        self.no_opendir = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(MAX_BACKGROUND);
         Ok(())
@@ -130,12 +130,16 @@ impl fuser::Filesystem for Adapter {
             Err(other) => Err(other),
         };
         let call = |fs: &Arc<Fs>| then(fs.lookup(ino(parent), name.as_bytes()), found_or_not);
-        self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| match found {
-            Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
-            None => match keep.negative_ttl() {
-                Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
-                None => reply.error(Errno::ENOENT),
-            },
+        let name = name.to_os_string();
+        self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| {
+            match found {
+                Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
+                None => match keep.negative_ttl() {
+                    Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
+                    None => reply.error(Errno::ENOENT),
+                },
+            }
+            keep.sent(|| Notice::Entry { parent: ino(parent), name: name.to_string_lossy().into_owned() });
         });
     }
 
@@ -332,13 +336,17 @@ impl fuser::Filesystem for Adapter {
         self.empty(Op::data("fsync", of), reply, |fs| fs.fsync(Fh(fh.0)));
     }
 
+    /// Cookies carry all the state there is, so the kernel may do without opening. It keeps listings until a
+    /// change in the folder, its own or one it is told of.
     fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // Cookies carry all the state there is.
-        reply.opened(FileHandle(0), FopenFlags::empty());
+        if self.no_opendir {
+            return reply.error(Errno::ENOSYS);
+        }
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE);
     }
 
     fn readdir(&self, _req: &Request, of: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let (limit, size) = (self.plain.get(), self.plain.clone());
+        let (limit, size, keep) = (self.plain.get(), self.plain.clone(), self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdir", of), reply, call, move |mut reply, entries| {
             let fitted = entries
@@ -347,6 +355,7 @@ impl fuser::Filesystem for Adapter {
                 .count();
             size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
+            keep.sent(|| Notice::Inode { ino: ino(of), data: true });
         });
     }
 
@@ -372,6 +381,7 @@ impl fuser::Filesystem for Adapter {
                 .count();
             size.learn(limit, fitted, fitted < entries.len());
             reply.ok();
+            keep.sent(|| Notice::Inode { ino: ino(of), data: true });
         });
     }
 

@@ -6,7 +6,7 @@ use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
 
 use super::options::MountOptions;
 use crate::fs::Attr;
-use crate::types::{Kind, Timestamp};
+use crate::types::{Ino, Kind, Timestamp};
 
 /// Owner and permissions, which are the mount's and not the drive's.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,11 @@ impl Modes {
             flags: 0,
         }
     }
+}
+
+/// The number of a kernel's inode.
+pub(super) fn ino(of: INodeNo) -> Ino {
+    Ino(of.0)
 }
 
 pub(super) fn kind(of: Kind) -> FileType {

@@ -1,24 +1,37 @@
 //! How long the kernel may keep what it was told.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::kernel::Notice;
+
 /// Without invalidation: short enough for a person not to notice.
 const SHORT: Duration = Duration::from_secs(1);
-/// With invalidation: the bound on what a lost race between a reply and a notification costs.
-const LONG: Duration = Duration::from_secs(60);
-/// Names that are not there: programs look for the same absent names in bursts.
-const NEGATIVE: Duration = Duration::from_secs(1);
+/// With invalidation, of names that are not there, too: whatever appears, vanishes or changes is told. The kernel
+/// keeps lookups and notifications of one folder apart by that folder's lock, and an answer that a notification
+/// overtook here is not kept; so this only bounds what a lost notification costs, and those are noticed.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Timeouts of entries and attributes of one mount.
-#[derive(Debug)]
 pub(super) struct Caching {
     /// Invalidations so far. An answer computed before one and sent after it must not be kept.
     epoch: AtomicU64,
     state: Mutex<State>,
+    /// Called with what an answer may have brought back.
+    overtaken: OnceLock<Box<dyn Fn(Notice) + Send + Sync>>,
+}
+
+impl fmt::Debug for Caching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caching")
+            .field("epoch", &self.epoch)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -35,7 +48,8 @@ pub(super) struct Began(u64);
 impl Caching {
     /// Short timeouts until [`Caching::set_live`].
     pub(super) fn new() -> Self {
-        Caching { epoch: AtomicU64::new(0), state: Mutex::new(State { live: false, short_until: None }) }
+        let state = Mutex::new(State { live: false, short_until: None });
+        Caching { epoch: AtomicU64::new(0), state, overtaken: OnceLock::new() }
     }
 
     /// To be called before the filesystem is asked.
@@ -48,7 +62,12 @@ impl Caching {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether remote changes reach the kernel by notification.
+    /// What to do with what an answer may have brought back that had just been invalidated. Once.
+    pub(super) fn when_overtaken(&self, tell: impl Fn(Notice) + Send + Sync + 'static) {
+        let _ = self.overtaken.set(Box::new(tell));
+    }
+
+    /// Whether remote changes reach the kernel by notification: it is told of them, and we hear of them.
     pub(super) fn set_live(&self, live: bool) {
         self.state.lock().live = live;
     }
@@ -66,7 +85,7 @@ impl Caching {
 
     /// For the absence of a name; `None`: not to be kept at all.
     pub(super) fn negative_ttl(&self, began: Began) -> Option<Duration> {
-        (self.begin() == began).then_some(NEGATIVE)
+        Some(self.ttl(began)).filter(|ttl| !ttl.is_zero())
     }
 
     fn ttl_at(&self, began: Began, now: Instant) -> Duration {
@@ -100,6 +119,16 @@ impl Keep {
     pub(super) fn negative_ttl(&self) -> Option<Duration> {
         self.caching.negative_ttl(self.began)
     }
+
+    /// To be called after the answer has been sent. If something was invalidated since the request began, the two may
+    /// have crossed: what the answer was about is invalidated once more.
+    pub(super) fn sent(&self, about: impl FnOnce() -> Notice) {
+        if self.caching.begin() != self.began
+            && let Some(tell) = self.caching.overtaken.get()
+        {
+            tell(about());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +155,24 @@ mod tests {
         assert_eq!(caching.ttl(began), Duration::ZERO);
         assert_eq!(caching.negative_ttl(began), None);
         assert_eq!(caching.ttl(caching.begin()), LONG);
-        assert_eq!(caching.negative_ttl(caching.begin()), Some(NEGATIVE));
+        assert_eq!(caching.negative_ttl(caching.begin()), Some(LONG));
+        caching.set_live(false);
+        assert_eq!(caching.negative_ttl(caching.begin()), Some(SHORT));
+    }
+
+    #[test]
+    fn what_an_overtaken_answer_was_about_is_told_once_more() {
+        let caching = Arc::new(Caching::new());
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let by_test = Arc::clone(&told);
+        caching.when_overtaken(move |notice| by_test.lock().push(notice));
+        let about = || Notice::Inode { ino: crate::types::Ino(7), data: true };
+        let keep = Keep::begin(&caching);
+        keep.sent(about);
+        assert!(told.lock().is_empty());
+        caching.invalidated();
+        keep.sent(about);
+        assert_eq!(*told.lock(), [about()]);
     }
 
     #[test]

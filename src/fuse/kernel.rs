@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fuser::{INodeNo, Notifier};
 use parking_lot::{Condvar, Mutex};
@@ -16,13 +17,18 @@ use super::caching::Caching;
 use crate::fs::Kernel;
 use crate::types::Ino;
 
+/// What was answered while something changed is told to be forgotten once more after this: by then the kernel has
+/// taken the answer in.
+const ONCE_MORE: Duration = Duration::from_millis(200);
 /// Notifications that may wait. Beyond it timeouts are shortened instead.
-const CAPACITY: usize = 65_536;
+const CAPACITY: usize = 262_144;
 
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Notice {
+pub(super) enum Notice {
+    /// Attributes, and with `data` pages (of a folder: its listing).
     Inode { ino: Ino, data: bool },
+    /// A name, and its folder's listing.
     Entry { parent: Ino, name: String },
 }
 
@@ -39,6 +45,8 @@ struct Queue {
     /// Waiting inodes, and whether their pages go too.
     inodes: HashMap<Ino, bool>,
     entries: HashSet<(Ino, String)>,
+    /// To be told at a later moment; in the order of those.
+    later: VecDeque<(Instant, Notice)>,
     closed: bool,
 }
 
@@ -72,6 +80,17 @@ impl Queue {
         true
     }
 
+    /// Takes what may be told at `now`, or says when something may.
+    fn next(&mut self, now: Instant) -> Result<Notice, Option<Instant>> {
+        if let Some(notice) = self.pop() {
+            return Ok(notice);
+        }
+        match self.later.front() {
+            Some((at, _)) if *at > now => Err(Some(*at)),
+            _ => self.later.pop_front().map(|(_, notice)| notice).ok_or(None),
+        }
+    }
+
     /// Takes the oldest, so that what comes later counts anew.
     fn pop(&mut self) -> Option<Notice> {
         Some(match self.order.pop_front()? {
@@ -101,8 +120,15 @@ pub(super) struct Notifications {
 
 impl Notifications {
     /// Starts the thread that writes. It ends when the mount does, or with [`Notifications::close`].
-    pub(super) fn start(notifier: Notifier, caching: Arc<Caching>) -> io::Result<Self> {
-        Self::start_with(caching, CAPACITY, move |notice| write(&notifier, notice))
+    pub(super) fn start(notifier: Notifier, caching: Arc<Caching>) -> io::Result<Arc<Self>> {
+        let this = Arc::new(Self::start_with(caching, CAPACITY, move |notice| write(&notifier, notice))?);
+        let weak = Arc::downgrade(&this);
+        this.caching.when_overtaken(move |notice| {
+            if let Some(this) = weak.upgrade() {
+                this.once_more(notice);
+            }
+        });
+        Ok(this)
     }
 
     fn start_with(
@@ -123,6 +149,22 @@ impl Notifications {
             return;
         }
         if queue.push(notice, self.capacity) {
+            drop(queue);
+            self.shared.wake.notify_one();
+        } else {
+            drop(queue);
+            self.caching.lost();
+        }
+    }
+
+    /// Tells it in a moment: an answer that is being sent may bring back what was to be forgotten.
+    fn once_more(&self, notice: Notice) {
+        let mut queue = self.shared.queue.lock();
+        if queue.closed {
+            return;
+        }
+        if queue.later.len() < self.capacity {
+            queue.later.push_back((Instant::now() + ONCE_MORE, notice));
             drop(queue);
             self.shared.wake.notify_one();
         } else {
@@ -152,6 +194,10 @@ impl Kernel for Notifications {
     fn inval_entry(&self, parent: Ino, name: &str) {
         self.push(Notice::Entry { parent, name: name.to_owned() });
     }
+
+    fn set_live(&self, live: bool) {
+        self.caching.set_live(live);
+    }
 }
 
 impl Shared {
@@ -163,9 +209,12 @@ impl Shared {
                     if queue.closed {
                         return;
                     }
-                    match queue.pop() {
-                        Some(notice) => break notice,
-                        None => self.wake.wait(&mut queue),
+                    match queue.next(Instant::now()) {
+                        Ok(notice) => break notice,
+                        Err(None) => self.wake.wait(&mut queue),
+                        Err(Some(at)) => {
+                            self.wake.wait_until(&mut queue, at);
+                        }
                     }
                 }
             };
@@ -184,7 +233,12 @@ fn write(notifier: &Notifier, notice: &Notice) -> io::Result<()> {
     match notice {
         // A negative offset leaves the pages alone; zero length means all of them.
         Notice::Inode { ino, data } => notifier.inval_inode(INodeNo(ino.0), if *data { 0 } else { -1 }, 0),
-        Notice::Entry { parent, name } => notifier.inval_entry(INodeNo(parent.0), OsStr::new(name)),
+        Notice::Entry { parent, name } => {
+            // This waits for whoever looks into the folder just now...
+            let told = notifier.inval_entry(INodeNo(parent.0), OsStr::new(name));
+            // ...so that none of them brings back the listing that this drops, which the kernel keeps on its own.
+            notifier.inval_inode(INodeNo(parent.0), 0, 0).and(told)
+        }
     }
 }
 
@@ -193,7 +247,6 @@ fn write(notifier: &Notifier, notice: &Notice) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::time::Duration;
 
     const SOON: Duration = Duration::from_secs(10);
 
@@ -241,6 +294,18 @@ mod tests {
         assert_eq!(seen_by_test.recv_timeout(SOON).unwrap(), Notice::Inode { ino: Ino(3), data: false });
         kernel.close();
         assert!(matches!(seen_by_test.recv_timeout(SOON), Err(mpsc::RecvTimeoutError::Disconnected)));
+    }
+
+    #[test]
+    fn what_is_for_later_comes_after_what_waits_and_at_its_time() {
+        let mut queue = Queue::default();
+        let (now, inode) = (Instant::now(), |n| Notice::Inode { ino: Ino(n), data: true });
+        queue.later.push_back((now + SOON, inode(1)));
+        assert!(queue.push(inode(2), 3));
+        assert_eq!(queue.next(now), Ok(inode(2)));
+        assert_eq!(queue.next(now), Err(Some(now + SOON)));
+        assert_eq!(queue.next(now + SOON), Ok(inode(1)));
+        assert_eq!(queue.next(now + SOON), Err(None));
     }
 
     #[test]

@@ -104,10 +104,8 @@ pub fn mount(fs: Arc<Fs>, rt: Handle, point: &Path, options: &MountOptions) -> R
     let (mut mounted, notifier) = start(adapter, canonical, &options.config(), ended)?;
     let kernel = Notifications::start(notifier, Arc::clone(&caching))
         .map_err(|e| MountError::Mount(mounted.point.clone(), e))?;
-    let kernel = Arc::new(kernel);
     mounted.kernel = Some(Arc::clone(&kernel));
     fs.attach_kernel(kernel as Arc<dyn Kernel>);
-    caching.set_live(true);
     Ok(mounted)
 }
 

@@ -23,11 +23,12 @@ pub enum Method {
     Limits,
     Events,
     Prepare,
+    StampAt,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Method; 19] = [
+    pub const ALL: [Method; 20] = [
         Method::List,
         Method::Changes,
         Method::Newest,
@@ -47,6 +48,7 @@ impl Method {
         Method::Limits,
         Method::Events,
         Method::Prepare,
+        Method::StampAt,
     ];
 
     /// Whether it changes something in the cloud: a lost answer is then ambiguous.

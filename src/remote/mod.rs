@@ -241,6 +241,10 @@ pub trait Remote: Send + Sync {
     /// The most recently changed row of a feed, of any status: the cheap probe.
     async fn newest(&self, kind: Kind) -> Result<Option<(NodeId, Timestamp)>>;
 
+    /// The stamp of the living row of a feed that `skip` others are before, if there are so many: tells how long a
+    /// feed is and where it can be cut. A hint, like any counting in a list that changes.
+    async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>>;
+
     /// One row, whatever its status. Deleted folders, unknown and foreign rows are [`Error::NotFound`].
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row>;
 

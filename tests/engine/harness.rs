@@ -50,6 +50,7 @@ pub fn patient() -> Config {
         writeback_delay: Duration::from_secs(3600),
         empty_delay: Duration::from_secs(3600),
         poll_interval: Duration::from_millis(20),
+        poll_while_told: 1,
         pace: Duration::from_millis(15),
         host: "here".to_owned(),
         ..Config::default()
@@ -462,6 +463,10 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub struct Recorder(parking_lot::Mutex<Vec<String>>);
 
 impl Recorder {
+    pub fn last(&self) -> Option<String> {
+        self.0.lock().last().cloned()
+    }
+
     pub fn heard(&self, what: &str) -> bool {
         self.0.lock().iter().any(|h| h == what)
     }
@@ -474,6 +479,10 @@ impl Kernel for Recorder {
 
     fn inval_entry(&self, parent: Ino, name: &str) {
         self.0.lock().push(format!("entry {parent} {name}"));
+    }
+
+    fn set_live(&self, live: bool) {
+        self.0.lock().push(format!("live {live}"));
     }
 }
 

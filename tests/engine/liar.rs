@@ -69,6 +69,10 @@ impl Remote for Liar {
     async fn newest(&self, kind: Kind) -> Result<Option<(NodeId, Timestamp)>> {
         self.inner.newest(kind).await
     }
+    async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>> {
+        self.inner.stamp_at(kind, skip).await
+    }
+
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.inner.stat(kind, id).await
     }

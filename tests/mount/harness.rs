@@ -46,6 +46,7 @@ impl Default for Setup {
         let config = Config {
             writeback_delay: Duration::from_secs(3600),
             poll_interval: Duration::from_millis(50),
+            poll_while_told: 1,
             host: "tester".to_owned(),
             ..Config::default()
         };
@@ -124,6 +125,10 @@ impl Drive {
 
     pub fn path(&self, below: &str) -> PathBuf {
         self.point.path().join(below)
+    }
+
+    pub fn status(&self) -> FsStatus {
+        self.up.as_ref().unwrap().fs.status()
     }
 
     /// Uploads everything.

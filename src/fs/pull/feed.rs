@@ -1,12 +1,13 @@
-//! Reading the feeds: hydration, probes, deltas.
+//! Following the feeds: probes, deltas, announcements.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
+use super::hydrate::hydrate;
 use super::walk::{Walk, is_plausible};
 use super::{From, apply, settle_strays, watch};
 use crate::fs::{Error, Fs, Result, now_ms};
@@ -28,8 +29,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// Between two tries to hear announcements.
 const RECONNECT_MIN: Duration = Duration::from_secs(5);
 const RECONNECT_MAX: Duration = Duration::from_secs(600);
-/// Time between tries to hydrate.
-const RETRY: Duration = Duration::from_secs(5);
+/// Units between tries to hydrate.
+const RETRY: u32 = 5;
 
 const KINDS: [Kind; 2] = [Kind::Folder, Kind::File];
 
@@ -41,21 +42,25 @@ pub(in crate::fs) struct Seen {
     last_step_back: Option<Instant>,
 }
 
-fn key(what: &str, kind: Kind) -> String {
+pub(super) fn key(what: &str, kind: Kind) -> String {
     format!("{what}.{}", if kind == Kind::File { "file" } else { "folder" })
 }
 
 pub(in crate::fs) async fn run(fs: Arc<Fs>) {
     while let Err(e) = hydrate(&fs).await {
         tracing::debug!(error = %e, "reading the tree was interrupted; will go on");
-        tokio::time::sleep(RETRY).await;
+        fs.invalidate.set_live(false);
+        tokio::time::sleep(fs.config.pace.saturating_mul(RETRY)).await;
     }
     loop {
-        if let Err(e) = poll(&fs).await {
+        let looked = poll(&fs).await;
+        // While the feeds cannot be followed, the kernel is to ask again soon.
+        fs.invalidate.set_live(looked.is_ok());
+        if let Err(e) = looked {
             tracing::debug!(error = %e, "looking for changes failed");
         }
         tokio::select! {
-            () = tokio::time::sleep(fs.health.look_again(fs.config.poll_interval)) => {}
+            () = tokio::time::sleep(fs.health.look_again(fs.pull.interval(&fs.config))) => {}
             () = fs.pull.wake.notified() => {}
         }
     }
@@ -67,17 +72,19 @@ pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
     loop {
         if let Ok(mut events) = fs.remote.events().await {
             wait = RECONNECT_MIN;
+            fs.pull.told.store(true, Ordering::Release);
             while let Some(event) = events.next().await {
-                match event {
-                    Event::Plan => fs.quota.ask_again(),
-                    // What was announced meanwhile was announced to nobody.
-                    Event::Connected if !starting => fs.quota.look_again(),
-                    _ => {}
-                }
-                // What was announced reaches the replicas a little later.
+                heard(&fs, event, starting);
+                // What was announced reaches the replicas a little later. One look does for all that comes till then.
                 tokio::time::sleep(SETTLING).await;
+                while let Some(Some(event)) = events.next().now_or_never() {
+                    heard(&fs, event, starting);
+                }
                 fs.pull.wake();
             }
+            // What changes from now on is found by looking, and as often as that needs.
+            fs.pull.told.store(false, Ordering::Release);
+            fs.pull.wake();
         }
         starting = false;
         tokio::time::sleep(wait).await;
@@ -85,49 +92,17 @@ pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
     }
 }
 
-/// Reads the whole tree once. Goes on where it was interrupted.
-async fn hydrate(fs: &Arc<Fs>) -> Result<()> {
-    if fs.is_hydrated()? {
-        return Ok(());
-    }
-    let (folders, files) = tokio::join!(hydrate_kind(fs, Kind::Folder), hydrate_kind(fs, Kind::File));
-    folders?;
-    files?;
-    fs.db().write(|tx| {
-        nodes::set_listed_everywhere(tx)?;
-        nodes::set_meta(tx, "hydrated", "1")
-    })?;
-    tracing::info!("the whole tree is known");
-    // What changed while it was being read.
-    refresh(fs).await
-}
-
-async fn hydrate_kind(fs: &Arc<Fs>, kind: Kind) -> Result<()> {
-    let progress = key("hydrate", kind);
-    let saved = fs.db().read(|c| nodes::meta(c, &progress))?;
-    if saved.as_deref() == Some("done") {
-        return Ok(());
-    }
-    let mut walk = Walk::from(saved.and_then(|s| parse_cursor(&s)).unwrap_or_default());
-    loop {
-        let page = fs.health.note(fs.remote.changes(kind, Scope::Live, walk.cursor()).await)?;
-        let newest = page.rows.iter().map(|r| r.updated).max();
-        let more = walk.follow(&page);
-        apply(fs, page.rows, From::Feed)?;
-        let more = more.map_err(|why| lying(fs, why))?;
-        fs.db().write(|tx| {
-            advance(tx, kind, newest)?;
-            let at = if more { show_cursor(&walk.cursor()) } else { "done".to_owned() };
-            nodes::set_meta(tx, &progress, &at)
-        })?;
-        if !more {
-            return Ok(());
-        }
+fn heard(fs: &Fs, event: Event, starting: bool) {
+    match event {
+        Event::Plan => fs.quota.ask_again(),
+        // What was announced meanwhile was announced to nobody.
+        Event::Connected if !starting => fs.quota.look_again(),
+        _ => {}
     }
 }
 
 /// Something is wrong with a feed.
-fn lying(fs: &Fs, why: &str) -> Error {
+pub(super) fn lying(fs: &Fs, why: &str) -> Error {
     let why = format!("the service's list of changes cannot be followed ({why}); looking again");
     let mut trouble = fs.pull.trouble.lock();
     if trouble.as_ref() != Some(&why) {
@@ -137,17 +112,12 @@ fn lying(fs: &Fs, why: &str) -> Error {
     Error::Io(why)
 }
 
-fn show_cursor(c: &Cursor) -> String {
-    format!("{} {}", c.after.map_or(String::from("-"), |t| t.as_millis().to_string()), c.skip)
-}
-
-fn parse_cursor(s: &str) -> Option<Cursor> {
-    let (after, skip) = s.split_once(' ')?;
-    Some(Cursor { after: after.parse().ok().map(Timestamp::from_millis), skip: skip.parse().ok()? })
-}
-
 /// Moves the checkpoint, which only what the server said may move, and no stamp from the future.
-fn advance(tx: &crate::store::Tx, kind: Kind, newest: Option<Timestamp>) -> crate::store::Result<()> {
+pub(super) fn advance(
+    tx: &crate::store::Tx,
+    kind: Kind,
+    newest: Option<Timestamp>,
+) -> crate::store::Result<()> {
     let Some(newest) = newest.filter(|t| is_plausible(*t)).map(Timestamp::as_millis) else { return Ok(()) };
     if checkpoint(tx, kind)?.is_none_or(|c| newest > c) {
         nodes::set_meta(tx, &key("checkpoint", kind), &newest.to_string())?;
@@ -200,8 +170,7 @@ async fn delta(fs: &Arc<Fs>, seen: &mut Seen) -> Result<()> {
     let far = seen.last_step_back.get_or_insert(at).elapsed() >= STEP_BACK_EVERY;
     let reach = if far { STEP_BACK_MS } else { OVERLAP_MS };
     // One that cannot be read does not keep the other from being read.
-    let folders = delta_of(fs, Kind::Folder, reach).await;
-    let files = delta_of(fs, Kind::File, reach).await;
+    let (folders, files) = tokio::join!(delta_of(fs, Kind::Folder, reach), delta_of(fs, Kind::File, reach));
     let newest = [folders?, files?];
     settle_strays(fs)?;
     // Checkpoints advance when both feeds are complete.

@@ -54,7 +54,7 @@ impl<'a> Merge<'a> {
         if self.arrived_late(row)? {
             return Ok(());
         }
-        let parent = nodes::by_remote(self.tx, folder)?.map(|p| p.ino);
+        let parent = nodes::ino_of(self.tx, folder)?;
         self.add(row, parent)
     }
 
@@ -349,6 +349,7 @@ impl<'a> Merge<'a> {
         }
         if row.modified != confirmed.modified && node.mtime == confirmed.modified {
             node.mtime = row.modified;
+            self.outcome.notes.push(Note::Attr(node.ino));
         }
         node.remote = Some(row.clone());
         self.place_row(node, row)

@@ -4,6 +4,7 @@
 //! overlap when it shows something or minutes have passed. Rows are merged in short transactions.
 
 mod feed;
+mod hydrate;
 mod merge;
 mod place;
 mod rescue;
@@ -15,6 +16,7 @@ pub(super) mod watch;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -23,7 +25,7 @@ use tokio::time::Instant;
 use super::files::Source;
 use super::invalidate::Note;
 use super::tree::Listings;
-use super::{Fs, Result};
+use super::{Config, Fs, Result};
 use crate::store::nodes;
 use crate::store::{Content, ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
@@ -58,6 +60,8 @@ pub(super) struct Pull {
     trouble: Mutex<Option<String>>,
     /// Rows were passed over because of what was under way: the next look reads the feeds, whatever the probe says.
     again: AtomicBool,
+    /// The service announces changes just now.
+    told: AtomicBool,
     /// Seconds since 1970 of the last complete look; 0: never.
     last_sync: AtomicI64,
 }
@@ -66,6 +70,12 @@ impl Pull {
     /// Look now.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Between two looks for changes.
+    fn interval(&self, config: &Config) -> Duration {
+        let factor = if self.told.load(Ordering::Acquire) { config.poll_while_told } else { 1 };
+        config.poll_interval.saturating_mul(factor.max(1))
     }
 
     /// The row is to be read again, once replicas have caught up.
@@ -201,5 +211,20 @@ fn show_new_version(fs: &Arc<Fs>, ino: Ino) {
     if node.content.is_none() && !node.emptied {
         state.source = node.version().map_or(Source::Empty, |v| Source::Version(v.clone(), None));
         (state.size, state.mtime) = (node.size, node.mtime);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_rare_while_the_service_announces_changes() {
+        let (pull, config) = (Pull::default(), Config::default());
+        assert_eq!(pull.interval(&config), config.poll_interval);
+        pull.told.store(true, Ordering::Release);
+        assert_eq!(pull.interval(&config), config.poll_interval * 10);
+        pull.told.store(false, Ordering::Release);
+        assert_eq!(pull.interval(&config), config.poll_interval);
     }
 }

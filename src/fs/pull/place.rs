@@ -25,7 +25,7 @@ impl Merge<'_> {
         let mut node = Node::from_row(row.clone(), parent, name, alias, self.now);
         node.listed = row.kind == Kind::Folder && self.fs_knows_all()?;
         let node = nodes::insert(self.tx, &node)?;
-        self.appeared(&node);
+        self.appeared(&node)?;
         if node.kind == Kind::Folder { self.gather(&node) } else { Ok(()) }
     }
 
@@ -40,7 +40,7 @@ impl Merge<'_> {
         let mut node = Node::from_row(row.clone(), parent, name, false, self.now);
         node.moved = is_moved(self.tx, &node)?;
         let node = nodes::insert(self.tx, &node)?;
-        self.appeared(&node);
+        self.appeared(&node)?;
         self.outcome.push = true;
         Ok(())
     }
@@ -74,6 +74,11 @@ impl Merge<'_> {
         }
         ours.remote = Some(row.clone());
         ours.listed = self.fs_knows_all()?;
+        if !ours.listed {
+            // What it holds there is not known yet: the kernel is to ask.
+            self.outcome.notes.push(Note::Entry(parent, ours.name.clone()));
+            self.outcome.notes.push(Note::Data(ours.ino));
+        }
         ours.moved = is_moved(self.tx, &ours)?;
         nodes::save(self.tx, &ours)?;
         nodes::wake_children(self.tx, ours.ino)?;
@@ -95,7 +100,7 @@ impl Merge<'_> {
     /// Puts a node where its row says it is, and saves it.
     pub(super) fn place_row(&mut self, mut node: Node, row: &Row) -> Result<()> {
         let mut parent = match row.parent.as_ref() {
-            Some(id) => nodes::by_remote(self.tx, id)?.map(|p| p.ino),
+            Some(id) => nodes::ino_of(self.tx, id)?,
             None => None,
         };
         if node.parent != parent {
@@ -114,7 +119,7 @@ impl Merge<'_> {
         (node.name, node.alias, node.parent, node.linked) = (name, alias, parent, true);
         node.moved = is_moved(self.tx, &node)?;
         nodes::save(self.tx, &node)?;
-        self.appeared(&node);
+        self.appeared(&node)?;
         Ok(())
     }
 
@@ -154,7 +159,7 @@ impl Merge<'_> {
         (ours.name, ours.alias, ours.due) = (name, false, now_ms());
         ours.moved = is_moved(self.tx, &ours)?;
         nodes::save(self.tx, &ours)?;
-        self.appeared(&ours);
+        self.appeared(&ours)?;
         self.outcome.push = true;
         Ok(())
     }
@@ -199,18 +204,20 @@ impl Merge<'_> {
         Ok(())
     }
 
-    pub(super) fn appeared(&mut self, node: &Node) {
-        if let (Some(parent), true) = (node.parent, node.linked) {
+    /// The kernel knows what is not there of folders that have been listed only.
+    pub(super) fn appeared(&mut self, node: &Node) -> Result<()> {
+        if let (Some(parent), true) = (node.parent, node.linked)
+            && nodes::is_listed(self.tx, parent)?
+        {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
-            self.outcome.notes.push(Note::Attr(parent));
         }
+        Ok(())
     }
 
     pub(super) fn vanished(&mut self, node: &Node) {
         if let Some(parent) = node.parent {
             self.freed.push((parent, node.name.clone()));
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
-            self.outcome.notes.push(Note::Attr(parent));
         }
     }
 

@@ -168,7 +168,7 @@ impl Merge<'_> {
             None => name.to_owned(),
         };
         let made = nodes::insert(self.tx, &Node::new_local(Kind::Folder, parent, &name, self.now, now_ms()))?;
-        self.appeared(&made);
+        self.appeared(&made)?;
         Ok(made.ino)
     }
 
@@ -191,7 +191,7 @@ impl Merge<'_> {
         node.parent = Some(home);
         node.moved = is_moved(self.tx, &node)?;
         nodes::save(self.tx, &node)?;
-        self.appeared(&node);
+        self.appeared(&node)?;
         Ok(())
     }
 }

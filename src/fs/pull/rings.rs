@@ -90,7 +90,7 @@ impl Merge<'_> {
         (folder.parent, folder.alias, folder.due) = (Some(home), false, now_ms());
         folder.moved = is_moved(self.tx, &folder)?;
         nodes::save(self.tx, &folder)?;
-        self.appeared(&folder);
+        self.appeared(&folder)?;
         self.outcome.push = true;
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Merge<'_> {
             let name = self.recovery_name()?;
             let folder = Node::new_local(Kind::Folder, Ino::ROOT, &name, self.now, 0);
             let folder = nodes::insert(self.tx, &Node { ino: Ino::RECOVERY, ..folder })?;
-            self.appeared(&folder);
+            self.appeared(&folder)?;
         }
         Ok(Ino::RECOVERY)
     }
@@ -122,7 +122,7 @@ impl Merge<'_> {
         self.vanished(&folder);
         folder.name = self.recovery_name()?;
         nodes::save(self.tx, &folder)?;
-        self.appeared(&folder);
+        self.appeared(&folder)?;
         Ok(())
     }
 

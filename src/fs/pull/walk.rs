@@ -8,6 +8,8 @@ use crate::types::Timestamp;
 
 /// Pages in a row that may show nothing new: pages overlap, and small ones by all they hold.
 const IDLE_MAX: u32 = 8;
+/// Rows that are remembered as seen, about.
+const SEEN_MAX: usize = 50_000;
 /// Pages of one walk. No drive has so many rows.
 const PAGES_MAX: u32 = 1_000_000;
 /// How far the service's clock may be ahead of ours before a stamp counts as one from the future.
@@ -38,6 +40,10 @@ impl Walk {
     /// What is wrong with the feed, for people.
     pub fn follow(&mut self, page: &Page) -> Result<bool, &'static str> {
         let Some(next) = page.next else { return Ok(false) };
+        if self.seen.len() > SEEN_MAX {
+            // Longer loops are met by the count of pages.
+            self.seen.clear();
+        }
         let mut news = false;
         for row in &page.rows {
             news |= self.seen.insert(self.hasher.hash_one((&row.id, row.updated)));

@@ -119,7 +119,7 @@ impl Merge<'_> {
             ..Node::new_local(Kind::File, parent, &name, self.now, now_ms())
         };
         let copy = nodes::insert(self.tx, &copy)?;
-        self.appeared(&copy);
+        self.appeared(&copy)?;
         self.outcome.staged.push(content);
         self.outcome.push = true;
         Ok(())

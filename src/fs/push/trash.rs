@@ -5,11 +5,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
+
 use super::{backoff, brake, confirm};
 use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
 use crate::remote::{self, Class};
-use crate::store::ContentId;
 use crate::store::nodes::{self, Node};
+use crate::store::{self, Conn, ContentId};
 use crate::types::{Ino, Kind, NodeId, Row, Status};
 
 /// Items of one request.
@@ -18,6 +20,10 @@ const BATCH: usize = 50;
 const ROUND: usize = 1000;
 /// A delete that the feed has not shown after this many units is sent again.
 const UNSEEN: i64 = 3;
+/// So few deletes are looked for row by row, and more in the feeds, which show all that changed lately.
+const ASK_FEW: usize = 8;
+/// Folders looked into at one time.
+const LOOKS: usize = 4;
 /// A delete that was refused so often waits for a person.
 const REFUSED_AFTER: u32 = 5;
 /// After so many sendings each row is asked for itself.
@@ -31,24 +37,36 @@ pub(super) async fn push_tombs(fs: &Arc<Fs>) {
 }
 
 async fn try_push(fs: &Arc<Fs>) -> Result<()> {
-    if brake::holds(fs)? || !look_first(fs).await? {
+    if brake::holds(fs)? {
         return Ok(());
     }
-    let due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
+    let mut due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
+    // Below a folder that goes, the look into that folder tells.
+    if any_file_on_its_own(fs, &due)? {
+        if !look_first(fs).await? {
+            return Ok(());
+        }
+        due = fs.db().read(|c| nodes::due_tombs(c, now_ms(), ROUND))?;
+    }
     let mut items = Vec::new();
-    for node in due {
-        match ready(fs, &node).await {
+    let mut looks =
+        stream::iter(due).map(|node| async move { (ready(fs, &node).await, node) }).buffered(LOOKS);
+    while let Some((ready, node)) = looks.next().await {
+        match ready {
             Ok(true) => items.push(node),
             Ok(false) => {}
-            Err(e) => return note_failure(fs, &[node], &e),
+            Err(e) if e.class() == Class::Permanent => return note_failure(fs, &[node], &e),
+            Err(e) => return put_off(fs, &e.to_string()),
         }
     }
+    drop(looks);
     // What came back meanwhile, since its folder holds something new, is not sent.
     items.retain(|n| is_tomb(fs, n));
-    if !items.is_empty() {
-        // A loss of power may take back what was done here, and must not find the old gone and the new not there.
-        fs.blocking(|fs| fs.sync_all()).get().await?;
+    if items.is_empty() {
+        return Ok(());
     }
+    // A loss of power may take back what was done here, and must not find the old gone and the new not there.
+    fs.blocking(|fs| fs.sync_all()).get().await?;
     for batch in items.chunks(BATCH) {
         // The user may have gone on deleting.
         if brake::holds(fs)? {
@@ -61,16 +79,46 @@ async fn try_push(fs: &Arc<Fs>) -> Result<()> {
             Err(e) => return note_failure(fs, batch, &e),
         }
     }
-    if items.is_empty() {
-        return Ok(());
+    see_them_gone(fs, &items).await
+}
+
+/// Looks whether what was sent has arrived: at few rows themselves, else at the feeds.
+async fn see_them_gone(fs: &Arc<Fs>, items: &[Node]) -> Result<()> {
+    if items.len() <= ASK_FEW {
+        let mut asked: FuturesUnordered<_> =
+            items.iter().map(|node| ask(fs, node, pull::From::Feed)).collect();
+        while let Some(told) = asked.next().await {
+            told?;
+        }
+        if !items.iter().any(|n| is_tomb(fs, n)) {
+            return Ok(());
+        }
     }
     if let Err(e) = pull::refresh(fs).await {
         tracing::debug!(error = %e, "the feeds could not be read after a delete");
     }
     for node in items.iter().filter(|n| n.tries >= ASK_AFTER) {
-        ask(fs, node).await?;
+        ask(fs, node, pull::From::Fresh).await?;
     }
     Ok(())
+}
+
+/// Whether a file goes that lies in no folder that goes.
+fn any_file_on_its_own(fs: &Fs, due: &[Node]) -> Result<bool> {
+    Ok(fs.db().read(|c| {
+        for node in due.iter().filter(|n| n.kind == Kind::File) {
+            if !lies_in_a_tomb(c, node)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })?)
+}
+
+/// Whether the folder a node lies in on the server is deleted, too, and decides.
+fn lies_in_a_tomb(c: &Conn, node: &Node) -> store::Result<bool> {
+    let Some(folder) = node.remote.as_ref().and_then(|r| r.parent.as_ref()) else { return Ok(false) };
+    Ok(nodes::by_remote(c, folder)?.is_some_and(|p| p.tomb && p.blocked.is_none()))
 }
 
 /// Whether a node is still a tombstone.
@@ -83,17 +131,23 @@ fn is_tomb(fs: &Fs, node: &Node) -> bool {
 /// failed, and the round is put off.
 async fn look_first(fs: &Arc<Fs>) -> Result<bool> {
     let Err(e) = pull::refresh(fs).await else { return Ok(true) };
-    tracing::debug!(error = %e, "deletes wait: the feeds cannot be read");
-    let (now, why) = (now_ms(), e.to_string());
+    put_off(fs, &e.to_string())?;
+    Ok(false)
+}
+
+/// No delete goes before it has been looked whether it may.
+fn put_off(fs: &Fs, why: &str) -> Result<()> {
+    tracing::debug!(why, "deletes wait: it cannot be looked");
+    let now = now_ms();
     fs.db().write(|tx| {
         for mut node in nodes::due_tombs(tx, now, ROUND)? {
             node.tries = node.tries.saturating_add(1);
-            (node.due, node.error) = (now + backoff(fs, node.tries), Some(why.clone()));
+            (node.due, node.error) = (now + backoff(fs, node.tries), Some(why.to_owned()));
             nodes::save(tx, &node)?;
         }
         Ok(())
     })?;
-    Ok(false)
+    Ok(())
 }
 
 /// Whether a tombstone can be sent now, on its own.
@@ -108,11 +162,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
                 Some(w) => nodes::get(c, w)?.is_some_and(|n| is_unsafe(&n)),
                 None => false,
             };
-            let above = match node.remote.as_ref().and_then(|r| r.parent.as_ref()) {
-                Some(p) => nodes::by_remote(c, p)?.is_some_and(|p| p.tomb && p.blocked.is_none()),
-                None => false,
-            };
-            Ok((busy, waits, above))
+            Ok((busy, waits, lies_in_a_tomb(c, node)?))
         })
         .map_err(local)?;
     if busy || waits || above {
@@ -152,8 +202,15 @@ async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
     let mut todo = vec![top.clone()];
     // Each folder that was found, and the one it was found in.
     let mut above: HashMap<NodeId, Option<NodeId>> = HashMap::from([(top.clone(), None)]);
-    while let Some(folder) = todo.pop() {
-        let rows = match fs.health.note(fs.remote.list(&folder).await) {
+    let mut looks = FuturesUnordered::new();
+    loop {
+        while looks.len() < LOOKS
+            && let Some(folder) = todo.pop()
+        {
+            looks.push(async move { (fs.remote.list(&folder).await, folder) });
+        }
+        let Some((listed, folder)) = looks.next().await else { return Ok(Below::Clear) };
+        let rows = match fs.health.note(listed) {
             Ok(rows) => rows,
             Err(remote::Error::NotFound) => continue,
             Err(e) => return Err(e),
@@ -177,7 +234,6 @@ async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
             }
         }
     }
-    Ok(Below::Clear)
 }
 
 /// The folders down to one, the topmost first.
@@ -224,7 +280,7 @@ fn has_left(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
 }
 
 /// A failure of the local state, among those of the network.
-fn local(e: crate::store::Error) -> remote::Error {
+fn local(e: store::Error) -> remote::Error {
     remote::Error::Local(std::io::Error::other(e))
 }
 
@@ -283,8 +339,8 @@ fn note_failure(fs: &Fs, batch: &[Node], e: &remote::Error) -> Result<()> {
     Err(Error::Io(why))
 }
 
-/// The feed does not show it: ask for the row itself.
-async fn ask(fs: &Arc<Fs>, node: &Node) -> Result<()> {
+/// Asks for the row itself.
+async fn ask(fs: &Arc<Fs>, node: &Node, from: pull::From) -> Result<()> {
     let Some(row) = &node.remote else { return Ok(()) };
     let still = fs.db().read(|c| nodes::get(c, node.ino))?.is_some_and(|n| n.tomb && n.id() == Some(&row.id));
     if !still {
@@ -295,7 +351,7 @@ async fn ask(fs: &Arc<Fs>, node: &Node) -> Result<()> {
         Err(remote::Error::NotFound) => Row { status: Status::Deleted, ..row.clone() },
         Err(_) => return Ok(()),
     };
-    pull::apply(fs, vec![seen], pull::From::Fresh)
+    pull::apply(fs, vec![seen], from)
 }
 
 /// What [`settle_below`] did.
@@ -308,7 +364,7 @@ pub(in crate::fs) struct Settled {
 
 /// Tombstones below a folder that went to the trash are settled with it, but for those of which something is still
 /// under way: they go by themselves.
-pub(in crate::fs) fn settle_below(tx: &crate::store::Tx, folder: &NodeId) -> crate::store::Result<Settled> {
+pub(in crate::fs) fn settle_below(tx: &store::Tx, folder: &NodeId) -> store::Result<Settled> {
     let mut settled = Settled::default();
     let mut stack = vec![folder.clone()];
     while let Some(id) = stack.pop() {

@@ -315,6 +315,10 @@ impl Remote for Fault {
         self.run(Method::Newest, self.inner.newest(kind)).await
     }
 
+    async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>> {
+        self.run(Method::StampAt, self.inner.stamp_at(kind, skip)).await
+    }
+
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.run(Method::Stat, self.inner.stat(kind, id)).await
     }

@@ -143,6 +143,10 @@ impl Remote for Internxt {
         self.0.newest(kind).await
     }
 
+    async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>> {
+        self.0.stamp_at(kind, skip).await
+    }
+
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.0.stat(kind, id).await
     }

@@ -1,8 +1,8 @@
 //! Looking: listings, feeds, single rows, names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::try_join;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,8 +16,8 @@ use crate::names::RemoteName;
 use crate::remote::{Cursor, Error, Page, Result, Row, Scope, Status};
 use crate::types::{Kind, NodeId, Timestamp};
 
-/// Pages of one listing that are asked for at once, after a first full one.
-const AHEAD: u64 = 3;
+/// Pages of one listing that are asked for at one time, at most.
+const AHEAD: usize = 16;
 
 impl Core {
     pub(super) async fn list(&self, folder: &NodeId) -> Result<Vec<Row>> {
@@ -37,31 +37,35 @@ impl Core {
         Ok(all)
     }
 
-    /// All pages of one kind: one, and if that is full the next ones a few at a time.
+    /// All pages of one kind. Each full page lets two more be asked for, so that long folders come fast and short ones
+    /// cost one request.
     async fn pages<P, R>(
         &self,
         ask: impl Fn(u64) -> Request<Drive, P>,
         take: fn(P) -> Vec<R>,
         translate: fn(R) -> Row,
     ) -> Result<Vec<Row>> {
-        let mut all = Vec::new();
-        let (mut offset, mut at_once) = (0, 1);
+        let page = |n: u64| {
+            let request = ask(n * LIST_PAGE);
+            async move { self.session.drive(&request).await.map(|page| (n, take(page))) }
+        };
+        let (mut all, mut asked, mut at_once, mut ended) = (BTreeMap::new(), 0, 1, false);
+        let mut running = FuturesUnordered::new();
         loop {
-            let asked: Vec<_> = (0..at_once).map(|i| ask(offset + i * LIST_PAGE)).collect();
-            let got: Vec<Vec<R>> = stream::iter(asked)
-                .map(|request| async move { self.session.drive(&request).await.map(take) })
-                .buffered(usize::try_from(AHEAD).unwrap_or(1))
-                .try_collect()
-                .await
-                .map_err(of_read)?;
-            let end = got.iter().any(|page| (page.len() as u64) < LIST_PAGE);
-            all.extend(got.into_iter().flatten().map(translate));
-            if end {
-                return Ok(all);
+            while !ended && running.len() < at_once {
+                running.push(page(asked));
+                asked += 1;
             }
-            offset += at_once * LIST_PAGE;
-            at_once = AHEAD;
+            let Some(got) = running.next().await else { break };
+            let (n, rows) = got.map_err(of_read)?;
+            if (rows.len() as u64) < LIST_PAGE {
+                ended = true;
+            } else {
+                at_once = (at_once + 1).min(AHEAD);
+            }
+            all.insert(n, rows);
         }
+        Ok(all.into_values().flatten().map(translate).collect())
     }
 
     pub(super) async fn changes(&self, kind: Kind, scope: Scope, from: Cursor) -> Result<Page> {
@@ -82,6 +86,12 @@ impl Core {
         let query = FeedQuery { live_only: false, after: None, offset: 0, limit: 1, descending: true };
         let (rows, _) = self.feed(kind, query).await?;
         Ok(rows.into_iter().next().map(|row| (row.id, row.updated)))
+    }
+
+    pub(super) async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>> {
+        let query = FeedQuery { live_only: true, after: None, offset: skip, limit: 1, descending: false };
+        let (rows, _) = self.feed(kind, query).await?;
+        Ok(rows.first().map(|row| row.updated))
     }
 
     /// A page of a feed, and how many rows it had before odd ones were left out.

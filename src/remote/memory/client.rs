@@ -92,6 +92,10 @@ impl Remote for MemoryRemote {
         Ok(self.enter(self.call(Method::Newest)).newest(kind))
     }
 
+    async fn stamp_at(&self, kind: Kind, skip: u64) -> Result<Option<Timestamp>> {
+        Ok(self.enter(self.call(Method::StampAt)).stamp_at(kind, skip))
+    }
+
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.enter(self.call(Method::Stat).id(id)).stat(kind, id)
     }

@@ -56,6 +56,14 @@ impl State {
             .map(|r| (r.id.clone(), r.updated))
     }
 
+    pub fn stamp_at(&self, kind: Kind, skip: u64) -> Option<Timestamp> {
+        let living = |r: &&Row| r.kind == kind && r.parent.is_some() && r.status == Status::Exists;
+        let mut stamps: Vec<_> =
+            self.view().values().map(|r| &r.row).filter(living).map(|r| r.updated).collect();
+        stamps.sort();
+        stamps.get(usize::try_from(skip).ok()?).copied()
+    }
+
     /// Deleted files answer, deleted folders do not.
     pub fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         let row = self.view().get(id).map(|r| &r.row).filter(|r| r.kind == kind);

@@ -21,9 +21,10 @@ pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
 };
 pub use tree::{
-    Anchor, Paths, adopt_orphans, anchor, begin_count, below, by_remote, child, children, count, delete,
-    doomed, get, has_children, highest, holders, holders_ever, insert, lies_beneath, lies_on, path_of,
-    referrers, set_listed_everywhere, showing, stray_contents, strays_with_a_home, tombs_below, touch,
+    Anchor, Paths, Shown, adopt_orphans, anchor, begin_count, below, by_remote, child, children, count,
+    delete, doomed, entries, get, has_children, highest, holders, holders_ever, ino_of, insert, is_listed,
+    lies_beneath, lies_on, path_of, referrers, set_listed, showing, stray_contents, strays_with_a_home,
+    tombs_below, touch,
 };
 pub use watch::{
     Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,
@@ -294,22 +295,33 @@ fn select_one(conn: &Connection, tail: &str, args: impl rusqlite::Params) -> Res
     Ok(stmt.query_row(args, node_of).optional()?)
 }
 
+/// All columns that change, in the order of [`write()`]'s values; the number is `?1`, the kind `?39`.
+const UPDATE: &str = "UPDATE nodes SET parent=?2, name=?3, linked=?4, alias=?5, tomb=?6, size=?7, mtime_s=?8, \
+     mtime_n=?9, ctime_s=?10, ctime_n=?11, btime_s=?12, btime_n=?13, content=?14, emptied=?15, listed=?16, \
+     r_id=?17, r_parent=?18, r_stem=?19, r_ext=?20, r_status=?21, r_bucket=?22, r_vbucket=?23, r_object=?24, \
+     r_size=?25, r_readable=?26, r_created=?27, r_modified=?28, r_updated=?29, moved=?30, u_bucket=?31, \
+     u_object=?32, dirty=?33, due=?34, tries=?35, blocked=?36, error=?37, waits_for=?38 WHERE ino=?1 AND kind=?39";
+
+const INSERT: &str = "INSERT INTO nodes (ino, parent, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, \
+     ctime_n, btime_s, btime_n, content, emptied, listed, r_id, r_parent, r_stem, r_ext, r_status, r_bucket, \
+     r_vbucket, r_object, r_size, r_readable, r_created, r_modified, r_updated, moved, u_bucket, u_object, dirty, \
+     due, tries, blocked, error, waits_for, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+     ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, \
+     ?35, ?36, ?37, ?38, ?39)";
+
 /// Writes all of a node back, and whether it is dirty.
 ///
 /// # Errors
 /// The database's; a second linked node of one name in one folder is one of them.
 pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
+    write(conn, UPDATE, Some(n.ino), n)
+}
+
+fn write(conn: &Connection, sql: &str, ino: Option<Ino>, n: &Node) -> Result<(), Error> {
     let r = n.remote.as_ref();
     let version = n.version();
-    let mut stmt = conn.prepare_cached(
-        "UPDATE nodes SET parent=?2, name=?3, linked=?4, alias=?5, tomb=?6, size=?7, mtime_s=?8, mtime_n=?9, \
-         ctime_s=?10, ctime_n=?11, btime_s=?12, btime_n=?13, content=?14, emptied=?15, listed=?16, r_id=?17, \
-         r_parent=?18, r_stem=?19, r_ext=?20, r_status=?21, r_bucket=?22, r_vbucket=?23, r_object=?24, r_size=?25, \
-         r_readable=?26, r_created=?27, r_modified=?28, r_updated=?29, moved=?30, u_bucket=?31, u_object=?32, \
-         dirty=?33, due=?34, tries=?35, blocked=?36, error=?37, waits_for=?38 WHERE ino=?1",
-    )?;
-    stmt.execute(params![
-        int(n.ino.0),
+    conn.prepare_cached(sql)?.execute(params![
+        ino.map(|i| int(i.0)),
         n.parent.map(|p| int(p.0)),
         n.name,
         n.linked,
@@ -347,6 +359,7 @@ pub fn save(conn: &Connection, n: &Node) -> Result<(), Error> {
         Blocked::code(n.blocked),
         n.error,
         n.waits_for.map(|w| int(w.0)),
+        kind_int(n.kind),
     ])?;
     Ok(())
 }

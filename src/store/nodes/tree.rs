@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Node, int, kind_int, meta, save, select, select_one, set_meta, uint};
+use super::{INSERT, Node, int, kind_of, meta, select, select_one, set_meta, time_at, uint, write};
 use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
-use crate::types::{Ino, NodeId, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Timestamp};
 
 /// The node of a number.
 ///
@@ -32,6 +32,45 @@ pub fn child(conn: &Connection, parent: Ino, name: &str) -> Result<Option<Node>,
 pub fn children(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
     let tail = "WHERE parent=?1 AND linked=1 AND ino>?2 ORDER BY ino LIMIT ?3";
     select(conn, tail, params![int(parent.0), int(after.0), int(limit as u64)])
+}
+
+/// What a listing shows of a node.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its number.
+    pub ino: Ino,
+    /// File or folder.
+    pub kind: Kind,
+    /// The name shown.
+    pub name: String,
+    /// See [`Node`].
+    pub size: u64,
+    /// See [`Node`].
+    pub mtime: Timestamp,
+    /// See [`Node`].
+    pub ctime: Timestamp,
+    /// See [`Node`].
+    pub btime: Timestamp,
+}
+
+/// As [`children`], no more than a listing needs.
+pub fn entries(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<Shown>, Error> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT ino, kind, name, size, mtime_s, mtime_n, ctime_s, ctime_n, btime_s, btime_n FROM nodes \
+         WHERE parent=?1 AND linked=1 AND ino>?2 ORDER BY ino LIMIT ?3",
+    )?;
+    let shown = stmt.query_map(params![int(parent.0), int(after.0), int(limit as u64)], |r| {
+        Ok(Shown {
+            ino: Ino(uint(r.get(0)?)),
+            kind: kind_of(r.get(1)?),
+            name: r.get(2)?,
+            size: uint(r.get(3)?),
+            mtime: time_at(r, 4)?,
+            ctime: time_at(r, 6)?,
+            btime: time_at(r, 8)?,
+        })
+    })?;
+    Ok(shown.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Whether a folder lists anything.
@@ -120,18 +159,11 @@ pub fn lies_on(conn: &Connection, top: ContentId, beneath: ContentId) -> Result<
 
 /// Adds a node; its number is in the answer, `node.ino` is ignored unless it is one of the fixed ones.
 pub fn insert(conn: &Connection, node: &Node) -> Result<Node, Error> {
-    let fixed = [Ino::ROOT, Ino::RECOVERY].contains(&node.ino).then(|| int(node.ino.0));
-    conn.prepare_cached(
-        "INSERT INTO nodes (ino, kind, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, ctime_n, btime_s, \
-         btime_n, emptied, listed, moved, dirty, due, tries, blocked) \
-         VALUES (?1, ?2, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
-    )?
-    .execute(params![fixed, kind_int(node.kind)])?;
+    let fixed = [Ino::ROOT, Ino::RECOVERY].contains(&node.ino).then_some(node.ino);
+    write(conn, INSERT, fixed, node)?;
     let ino = Ino(uint(conn.last_insert_rowid()));
     add_to_count(conn, 1)?;
-    let node = Node { ino, ..node.clone() };
-    save(conn, &node)?;
-    Ok(node)
+    Ok(Node { ino, ..node.clone() })
 }
 
 /// Removes a node's row for good. Its number is never given again.
@@ -145,10 +177,24 @@ pub fn adopt_orphans(conn: &Connection, id: &NodeId) -> Result<Vec<Node>, Error>
     select(conn, "WHERE r_parent=?1 AND parent IS NULL AND ino<>1", [id.as_str()])
 }
 
-/// Marks every folder's children as known: the whole tree has been read.
-pub fn set_listed_everywhere(conn: &Connection) -> Result<(), Error> {
-    conn.execute("UPDATE nodes SET listed=1 WHERE kind=1 AND listed=0", [])?;
+/// Marks the children of folders as known, of `count` numbers above `after`.
+pub fn set_listed(conn: &Connection, after: u64, count: u64) -> Result<(), Error> {
+    let sql = "UPDATE nodes SET listed=1 WHERE ino>?1 AND ino<=?1+?2 AND kind=1 AND listed=0";
+    conn.prepare_cached(sql)?.execute([int(after), int(count)])?;
     Ok(())
+}
+
+/// Whether all children of a folder are known.
+pub fn is_listed(conn: &Connection, folder: Ino) -> Result<bool, Error> {
+    let sql = "SELECT listed FROM nodes WHERE ino=?1";
+    Ok(conn.prepare_cached(sql)?.query_row([int(folder.0)], |r| r.get(0)).optional()?.unwrap_or(false))
+}
+
+/// The number of a remote identity.
+pub fn ino_of(conn: &Connection, id: &NodeId) -> Result<Option<Ino>, Error> {
+    let sql = "SELECT ino FROM nodes WHERE r_id=?1";
+    let ino: Option<i64> = conn.prepare_cached(sql)?.query_row([id.as_str()], |r| r.get(0)).optional()?;
+    Ok(ino.map(|i| Ino(uint(i))))
 }
 
 /// Rows whose folder has become known since they came: their nodes.
