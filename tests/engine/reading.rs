@@ -61,6 +61,7 @@ fn assert_once(asked: &[(Range<u64>, Urgency)]) {
 }
 
 /// Sends a read as the kernel does, and waits for nothing.
+#[allow(clippy::async_yields_async)]
 fn send(e: &Engine, fh: Fh, at: u64) -> tokio::task::JoinHandle<Result<Bytes, Error>> {
     let answer = e.fs().read(fh, at, u32::try_from(STEP).unwrap());
     e.block_on(async { tokio::spawn(answer.get()) })

@@ -21,7 +21,7 @@ fn wait(gate: &Gate, lane: Lane) -> Result<Pass, Waiting> {
 }
 
 fn waits(gate: &Gate, lane: Lane) -> Waiting {
-    wait(gate, lane).err().expect("there was room")
+    wait(gate, lane).expect_err("there was room")
 }
 
 fn passes(gate: &Gate, lane: Lane) -> Pass {
@@ -117,8 +117,8 @@ fn room_is_kept_for_a_large_one() {
     };
     let first = enter(40).ok().unwrap();
     let mut second = enter(20).ok().unwrap();
-    let mut large = enter(1000).err().expect("more than there is counts as all of the lane's share");
-    let mut small = enter(1).err().expect("nobody passes the large one");
+    let mut large = enter(1000).expect_err("more than there is counts as all of the lane's share");
+    let mut small = enter(1).expect_err("nobody passes the large one");
     drop(first);
     assert!(large.as_mut().now_or_never().is_none());
     second.shrink(0);
