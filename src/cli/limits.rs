@@ -10,7 +10,7 @@ use crate::units;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
     /// Requests to the service under way at a time. What somebody waits for goes first.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     requests: u16,
     /// Transfers of content under way at a time; one is kept for what somebody waits for.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=128))]

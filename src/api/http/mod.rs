@@ -64,7 +64,7 @@ impl Default for Tuning {
             backoff_max: Duration::from_secs(15),
             patience: Duration::from_secs(30),
             max_json: 32 << 20,
-            in_flight: 8,
+            in_flight: 6,
             transfers: 16,
             throttle: Throttle::default(),
             memory: Budget::default(),

@@ -151,7 +151,7 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<()> {
-        self.fetch(content, version, range, Urgency::Soon).await?;
+        self.fetch(content, version, range, Urgency::Now).await?;
         let running = self.fetcher.runs.lock().get(&content.id()).cloned().unwrap_or_default();
         for run in running {
             // Ends when the sender is dropped, after the run and the check it may have led to.
@@ -177,7 +177,8 @@ impl Fs {
                 let fs = self.clone();
                 self.spawn(async move {
                     for m in misses {
-                        if let Err(e) = fs.fetch(&m.content, &m.version, m.range, Urgency::Soon).await {
+                        // Once another client replaces that version its bytes are nowhere: nothing is more urgent.
+                        if let Err(e) = fs.fetch(&m.content, &m.version, m.range, Urgency::Now).await {
                             tracing::debug!(error = %e, "what a partly written file lacks is fetched later");
                             return;
                         }
