@@ -83,7 +83,12 @@ fn what_a_killed_process_journalled_is_made_durable_by_the_next_one() {
         |m| {
             m.engine.put("f", &noise(100_000, 1)).unwrap();
             m.die();
-            m.engine.polls(1);
+            // What the last one left is noted in the background.
+            let (blocks, _) = m.plug.syncs();
+            eventually("its blocks are synced", || {
+                m.tick();
+                m.plug.syncs().0 > blocks
+            });
             eventually("it is durable", || {
                 m.tick();
                 let before = m.plug.syncs();
@@ -244,7 +249,10 @@ fn a_torn_new_file_is_blocked_and_told_and_never_sent() {
             assert_eq!(m.sent(), ["again"]);
         } else {
             m.engine.drain();
-            assert!(m.sent().iter().all(|b| *b == noise(250_000, 1)), "seed {seed}");
+            // The name alone may have come through, without what was written under it since.
+            let sent = m.sent();
+            let whole = sent.iter().all(|b| b.is_empty() || *b == noise(250_000, 1));
+            assert!(whole, "seed {seed}: {:?}", sent.iter().map(Bytes::len).collect::<Vec<_>>());
         }
     }
     assert!(torn > 0);
