@@ -54,7 +54,7 @@ impl Life {
             dice: Dice::new(seed),
             alone,
             eager,
-            steps: steps(seed, STEPS),
+            steps: steps(STEPS),
             plain: Reference::default(),
             open: Vec::new(),
             dear: HashSet::new(),

@@ -6,7 +6,7 @@
 //! shows bytes that nobody wrote) and becomes the new starting point; in the end both sides agree.
 //!
 //! `INXTFS_SEED` repeats one life, `INXTFS_SEQUENCES` says how many there are, from `INXTFS_FIRST` on; a life that fails prints its steps.
-//! `INXTFS_STEPS` says how long a life is; else most are short, and some are long: what goes wrong late shows there.
+//! `INXTFS_STEPS` says how long a life is: what goes wrong late shows in long ones.
 //! `INXTFS_LOG` (such as `inxtfs=debug`) lets the drive tell what it does, `INXTFS_SLOW` names lives that take so many
 //! milliseconds.
 
@@ -102,13 +102,9 @@ pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap())
 }
 
-/// How long a life is; a short one takes `short`.
-pub fn steps(seed: u64, short: usize) -> usize {
-    match number("INXTFS_STEPS") {
-        Some(steps) => usize::try_from(steps).unwrap(),
-        None if seed.is_multiple_of(10) => 4 * short,
-        None => short,
-    }
+/// How long a life is, if nobody says otherwise.
+pub fn steps(usual: usize) -> usize {
+    number("INXTFS_STEPS").map_or(usual, |steps| usize::try_from(steps).unwrap())
 }
 
 /// Lives one life a seed, some at the same time, while there are seeds and `more` says so. The first that fails ends it all and

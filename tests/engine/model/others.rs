@@ -182,8 +182,15 @@ impl Life {
             let reached = self.e.fault.crash_at(method, nth, side);
             let fs = self.e.fs().clone();
             self.e.block_on(async {
-                let draining = tokio::time::timeout(PATIENCE, fs.drain());
-                tokio::select! { _ = reached => {}, _ = draining => {} }
+                let mut draining = std::pin::pin!(tokio::time::timeout(PATIENCE, fs.drain()));
+                let mut reached = std::pin::pin!(reached);
+                loop {
+                    tokio::select! {
+                        _ = &mut reached => break,
+                        _ = &mut draining => break,
+                        () = tokio::time::sleep(Duration::from_millis(2)) => self.world.tick(),
+                    }
+                }
             });
             if self.eager {
                 self.all_acknowledged_maybe();

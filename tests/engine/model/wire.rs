@@ -52,7 +52,7 @@ fn birth(seed: u64, met: Arc<AtomicU64>) -> Life {
     e.start();
     e.hydrated();
     let mut life = Life::new(e, Box::new(wire), seed, alone, eager);
-    life.steps = steps(seed, STEPS);
+    life.steps = steps(STEPS);
     life
 }
 

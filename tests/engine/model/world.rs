@@ -60,6 +60,8 @@ impl World for Mem {
     fn rough(&self, e: &Engine, dice: &mut Dice) {
         if self.lagging {
             self.cloud.set_lag(1 + dice.below(3));
+            // What others did before is out in the replicas.
+            self.cloud.catch_up();
         }
         let mut weather = Random::weather([50, 100, 200][dice.below(3)]);
         weather.actions.push(Action::Delay(Duration::from_millis(2)));
