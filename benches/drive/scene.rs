@@ -1,13 +1,41 @@
-//! A mount to be measured, and what measuring gives.
+//! A service with something on it, and the line to it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
 
-use inxtfs::emulator::Mark;
-use serde_json::json;
+use inxtfs::emulator::{Config, TlsConfig};
 
-use crate::world::{World, eventually};
+use crate::mount::Mount;
+use crate::peers::Subject;
+use crate::table::Table;
+use crate::world::{EMAIL, World, noise};
+
+/// The run.
+pub struct Bench {
+    pub table: Table,
+    pub lines: Vec<Line>,
+    pub scale: u64,
+    pub subjects: Vec<Subject>,
+}
+
+impl Bench {
+    /// So much, or less where a smaller run was asked for.
+    pub fn sized(&self, full: u64) -> u64 {
+        (full * self.scale / 100).max(1)
+    }
+
+    /// Every subject on every line: those of one line right after each other.
+    pub fn turns(&self) -> Vec<(Line, Subject)> {
+        let turns = self.lines.iter().flat_map(|line| self.subjects.iter().map(|s| (*line, s.clone())));
+        turns.collect()
+    }
+
+    pub fn scene(&self) -> Scene {
+        Scene::new(&self.subjects)
+    }
+}
 
 /// The way to the service.
 #[derive(Clone, Copy)]
@@ -21,86 +49,79 @@ pub struct Line {
 /// What a file row costs the service in a listing.
 const ROW: Duration = Duration::from_micros(2500);
 
-/// The program on a mount.
+/// A service, and homes for the programs that use it.
 pub struct Scene {
     pub world: World,
-    line: Line,
-}
-
-/// What happened between two moments.
-pub struct Cost {
-    pub seconds: f64,
-    pub requests: usize,
-    pub cpu: f64,
 }
 
 impl Scene {
-    /// Mounted over an ideal line; [`Scene::on_line`] brings the real one.
-    pub fn new(line: Line) -> Self {
-        let world = World::logged_in();
-        let scene = Scene { world, line };
-        scene.mount();
+    /// With all logged in. The service speaks TLS at its real port where a peer can do nothing else; all
+    /// subjects bear that then.
+    fn new(subjects: &[Subject]) -> Self {
+        let mut config = Config::default();
+        if subjects.len() > 1 {
+            config.tls = Some(TlsConfig::default());
+            config.listen = ([127, 0, 0, 1], 443).into();
+        }
+        let world = World::with(config);
+        world.login(EMAIL, "demo").expect(0);
+        let scene = Scene { world };
+        subjects.iter().for_each(|subject| subject.login(&scene));
         scene
     }
 
-    pub fn mount(&self) {
-        self.world.mount_with(&["--writeback-delay", "1h", "--poll-interval", "1h"]);
-    }
-
-    pub fn drive(&self) -> PathBuf {
-        self.world.drive()
+    /// From now on requests take no time of their own.
+    pub fn ideal(&self) {
+        let knobs = &self.world.shared().knobs;
+        knobs.set_latency(Duration::ZERO);
+        knobs.set_bandwidth(None);
+        knobs.set_row_cost(Duration::ZERO);
     }
 
     /// From now on requests take what the line takes.
-    pub fn on_line(&self) {
+    pub fn on(&self, line: Line) {
         let knobs = &self.world.shared().knobs;
-        knobs.set_latency(self.line.latency);
-        knobs.set_bandwidth(self.line.bandwidth);
+        knobs.set_latency(line.latency);
+        knobs.set_bandwidth(line.bandwidth);
         knobs.set_row_cost(ROW);
     }
 
-    /// Everything is on the server, nothing here, and the tree is known again.
-    pub fn cold(&self) {
-        self.flush();
-        self.world.on_drive("umount", &[]).expect(0);
-        self.world.throw_cache_away();
-        self.mount();
-        eventually("the tree is known", || {
-            self.world.status()["status"]["hydrated"].as_bool().unwrap_or(false)
-        });
+    /// Puts something on the service, through our own mount on an ideal line.
+    pub fn prepare(&self, what: impl FnOnce(&Path)) {
+        self.ideal();
+        let mount = Mount::begin(self, &Subject::Inxtfs);
+        what(&mount.drive());
+        mount.sent().unwrap();
+        mount.end();
     }
 
-    pub fn flush(&self) {
-        self.world.on_drive("flush", &[]).expect(0);
-    }
-
-    /// Does something, and says what it took.
-    pub fn measure(&self, what: impl FnOnce()) -> Cost {
-        let pid = self.world.mount_pid();
-        let (mark, cpu, start) = (self.world.log().mark(), cpu_of(pid), Instant::now());
-        what();
-        let seconds = start.elapsed().as_secs_f64();
-        Cost { seconds, requests: self.requests(mark), cpu: cpu_of(pid) - cpu }
-    }
-
-    fn requests(&self, mark: Mark) -> usize {
-        self.world.log().since(mark).iter().filter(|e| !e.path.starts_with("/socket.io")).count()
-    }
-
-    /// The most memory the mount ever took, in MiB.
-    pub fn peak(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.world.mount_pid())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    /// A mount that has nothing but the tree (a peer: the root's listing), and a connection that stands; on the line.
+    pub fn cold(&self, line: Line, subject: &Subject) -> Mount<'_> {
+        self.ideal();
+        subject.throw_cache_away(self);
+        let mount = Mount::begin(self, subject);
+        mount.know_the_tree();
+        mount.settle();
+        self.on(line);
+        mount
     }
 }
 
-/// Seconds of processor time a process has used.
-fn cpu_of(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
+/// A file of noise.
+pub fn put(drive: &Path, name: &str, size: u64) {
+    let (mut file, piece) = (fs::File::create(drive.join(name)).unwrap(), noise(8 << 20));
+    write_all(&mut file, &piece, size).unwrap();
+}
+
+/// The piece again and again, until it is so much.
+pub fn write_all(file: &mut impl io::Write, piece: &[u8], size: u64) -> io::Result<()> {
+    let mut left = size;
+    while left > 0 {
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        file.write_all(&piece[..len])?;
+        left -= len as u64;
+    }
+    Ok(())
 }
 
 /// The kernel forgets what files hold, where it lets us.
@@ -109,16 +130,22 @@ pub fn forget_pages() {
     let _ = fs::write("/proc/sys/vm/drop_caches", "1");
 }
 
-pub fn read_all(path: &Path) -> u64 {
-    let mut file = fs::File::open(path).unwrap();
+pub fn read_all(path: &Path) -> io::Result<u64> {
+    let mut file = fs::File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut total = 0;
     loop {
-        match std::io::Read::read(&mut file, &mut buffer).unwrap() {
-            0 => return total,
+        match io::Read::read(&mut file, &mut buffer)? {
+            0 => return Ok(total),
             n => total += n as u64,
         }
     }
+}
+
+/// The same, which must be so much.
+pub fn read_whole(path: &Path, size: u64) -> io::Result<()> {
+    let got = read_all(path)?;
+    if got == size { Ok(()) } else { Err(io::Error::other(format!("{got} bytes instead of {size}"))) }
 }
 
 pub fn median(mut samples: Vec<f64>) -> f64 {
@@ -129,71 +156,4 @@ pub fn median(mut samples: Vec<f64>) -> f64 {
 pub fn percentile(samples: &mut [f64], percent: usize) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[(samples.len() * percent / 100).min(samples.len() - 1)]
-}
-
-/// One figure.
-struct Row {
-    line: &'static str,
-    what: String,
-    value: f64,
-    unit: &'static str,
-    requests: Option<usize>,
-    /// What a plain program gets on the same line or disk, in the same unit.
-    limit: Option<f64>,
-}
-
-/// All figures of a run.
-#[derive(Default)]
-pub struct Table(Vec<Row>);
-
-impl Table {
-    pub fn add(&mut self, line: Line, what: &str, value: f64, unit: &'static str) -> &mut Self {
-        let what = what.to_owned();
-        self.0.push(Row { line: line.name, what, value, unit, requests: None, limit: None });
-        self
-    }
-
-    /// Of the figure just added.
-    pub fn requests(&mut self, requests: usize) -> &mut Self {
-        if let Some(row) = self.0.last_mut() {
-            row.requests = Some(requests);
-        }
-        self
-    }
-
-    /// Of the figure just added.
-    pub fn limit(&mut self, limit: f64) -> &mut Self {
-        if let Some(row) = self.0.last_mut() {
-            row.limit = Some(limit);
-        }
-        self
-    }
-
-    pub fn print(&self) {
-        println!(
-            "{:<20} {:<48} {:>12} {:>12} {:>7} {:>9}",
-            "line", "", "mount", "plain", "ratio", "requests"
-        );
-        for row in &self.0 {
-            let value = format!("{:.1} {}", row.value, row.unit);
-            let limit = row.limit.map_or(String::new(), |l| format!("{l:.1}"));
-            let ratio = row.limit.map_or(String::new(), |l| format!("{:.2}", row.value / l));
-            let requests = row.requests.map_or(String::new(), |r| r.to_string());
-            println!("{:<20} {:<48} {value:>12} {limit:>12} {ratio:>7} {requests:>9}", row.line, row.what);
-        }
-    }
-
-    pub fn json(&self) -> String {
-        let rows: Vec<_> = self
-            .0
-            .iter()
-            .map(|r| {
-                json!({
-                    "line": r.line, "what": r.what, "value": r.value, "unit": r.unit,
-                    "plain": r.limit, "requests": r.requests,
-                })
-            })
-            .collect();
-        json!(rows).to_string()
-    }
 }

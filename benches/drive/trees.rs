@@ -1,101 +1,85 @@
 //! The tree: first look, second mount, and tools that walk it.
 
-use std::ffi::OsStr;
-use std::fs;
+use std::io;
 use std::path::Path;
+use std::time::Instant;
 
-use crate::scene::{Line, Scene, Table};
-use crate::world::{EMAIL, tool};
+use crate::mount::{Cost, Mount, routes_since, tool};
+use crate::peers::Subject;
+use crate::scene::Bench;
+use crate::table::Target::{AtMost, Requests, Times};
+use crate::table::Unit::Millis;
+use crate::world::EMAIL;
 
-fn list(folder: &Path) {
-    tool("ls", &["-l".as_ref(), folder.as_ref()]);
+fn list(folder: &Path) -> io::Result<()> {
+    tool("ls", &["-l".as_ref(), folder])
 }
 
-fn walk(folder: &Path) {
-    tool(
-        "find",
-        &[folder.as_ref(), "-type".as_ref(), "f".as_ref(), "-newermt".as_ref(), "2001-01-01".as_ref()],
-    );
+/// Looks at every file, as a name alone would not make it.
+fn walk(folder: &Path) -> io::Result<()> {
+    tool("find", &[folder, "-type".as_ref(), "f".as_ref(), "-newermt".as_ref(), "2001-01-01".as_ref()])
 }
 
-/// Listings cold and warm, walks, rsync, and the removal of it all.
-pub fn trees(table: &mut Table, line: Line, scale: u64) {
-    flat(table, line, 1000 * scale / 100);
-    flat(table, line, 10_000 * scale / 100);
-    deep(table, line, scale);
-    copied(table, line, scale);
+/// Listings cold and warm, and walks.
+pub fn trees(bench: &mut Bench) {
+    flat(bench, 1000, ["ls -l of 1000 files, first mount", "ls -l of 1000 files, again"]);
+    flat(bench, 10_000, ["ls -l of 10 000 files, first mount", "ls -l of 10 000 files, again"]);
+    deep(bench);
+}
+
+/// Mounted by somebody who has never been here, on the line from the start.
+fn first_mount<'a>(scene: &'a crate::scene::Scene, line: crate::scene::Line, subject: &Subject) -> Mount<'a> {
+    subject.throw_cache_away(scene);
+    scene.on(line);
+    Mount::begin(scene, subject)
 }
 
 /// One folder of many files, right after the very first mount.
-fn flat(table: &mut Table, line: Line, files: u64) {
-    let scene = Scene::new(line);
-    scene.world.on_drive("umount", &[]).expect(0);
-    scene.world.throw_cache_away();
-    scene.world.shared().world.fill(EMAIL, 1, usize::try_from(files).unwrap());
-    scene.on_line();
-    scene.mount();
-    let folder = scene.drive().join("folder0");
-    let cost = scene.measure(|| list(&folder));
-    table
-        .add(line, &format!("ls -l of {files} files, first mount"), cost.seconds * 1000.0, "ms")
-        .requests(cost.requests);
-    let cost = scene.measure(|| list(&folder));
-    table
-        .add(line, &format!("ls -l of {files} files, again"), cost.seconds * 1000.0, "ms")
-        .requests(cost.requests);
+fn flat(bench: &mut Bench, files: u64, whats: [&'static str; 2]) {
+    let scene = bench.scene();
+    scene.world.shared().world.fill(EMAIL, 1, usize::try_from(bench.sized(files)).unwrap());
+    for (line, subject) in bench.turns() {
+        let mount = first_mount(&scene, line, &subject);
+        let folder = mount.path("folder0");
+        for (what, first) in whats.into_iter().zip([true, false]) {
+            let cost = mount.measure(|| list(&folder));
+            let value = cost.as_ref().map(Cost::millis).map_err(Clone::clone);
+            let row = bench.table.add(line, &subject, what, value, Millis, cost.as_ref().ok());
+            if first && files == 10_000 {
+                row.targets(&[Times(10.0)]);
+            } else if !first {
+                row.targets(&[Requests(0)]);
+            }
+            // Background work of the first mount is none of the second look's.
+            mount.know_the_tree();
+            mount.settle();
+        }
+    }
 }
 
 /// Files in many folders.
-fn deep(table: &mut Table, line: Line, scale: u64) {
-    let scene = Scene::new(line);
-    scene.world.on_drive("umount", &[]).expect(0);
-    scene.world.throw_cache_away();
-    let folders = usize::try_from(500 * scale / 100).unwrap();
-    scene.world.shared().world.fill(EMAIL, folders, 10);
-    scene.on_line();
-    scene.mount();
-    let cost = scene.measure(|| walk(&scene.drive()));
-    table
-        .add(line, &format!("find over {} files, first mount", folders * 10), cost.seconds * 1000.0, "ms")
-        .requests(cost.requests);
-    let cost = scene.measure(|| walk(&scene.drive()));
-    table.add(line, "find, warm", cost.seconds * 1000.0, "ms").requests(cost.requests);
-    scene.world.on_drive("umount", &[]).expect(0);
-    let mark = scene.world.log().mark();
-    let start = std::time::Instant::now();
-    scene.mount();
-    walk(&scene.drive());
-    let seconds = start.elapsed().as_secs_f64();
-    let requests = scene.world.log().since(mark).len();
-    table.add(line, "second mount, to the end of find", seconds * 1000.0, "ms").requests(requests);
-}
-
-/// rsync, twice, and the removal of what it copied.
-fn copied(table: &mut Table, line: Line, scale: u64) {
-    let scene = Scene::new(line);
-    let from = scene.world.path("from");
-    for i in 0..500 * scale / 100 {
-        let folder = from.join(format!("d{}", i % 20));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("f{i}.txt")), format!("content {i}\n").repeat(20)).unwrap();
+fn deep(bench: &mut Bench) {
+    let scene = bench.scene();
+    scene.world.shared().world.fill(EMAIL, usize::try_from(bench.sized(500)).unwrap(), 10);
+    for (line, subject) in bench.turns() {
+        let mount = first_mount(&scene, line, &subject);
+        let mut put = |what, cost: &Result<Cost, String>, targets: &[_]| {
+            let value = cost.as_ref().map(Cost::millis).map_err(Clone::clone);
+            bench.table.add(line, &subject, what, value, Millis, cost.as_ref().ok()).targets(targets);
+        };
+        put("find over 5000 files, first mount", &mount.measure(|| walk(&mount.drive())), &[]);
+        mount.know_the_tree();
+        mount.settle();
+        put("find, warm", &mount.measure(|| walk(&mount.drive())), &[AtMost(100.0), Requests(0)]);
+        mount.end();
+        let (mark, start) = (scene.world.log().mark(), Instant::now());
+        let mount = Mount::begin(&scene, &subject);
+        let mounted = start.elapsed().as_secs_f64();
+        let cost = mount.measure(|| walk(&mount.drive())).map(|cost| {
+            let routes = routes_since(&scene, mark);
+            Cost { seconds: mounted + cost.seconds, requests: routes.values().sum(), routes, ..cost }
+        });
+        // What a second mount asks for must not grow with the tree: 500 folders would be 500 requests.
+        put("second mount, to the end of find", &cost, &[AtMost(1000.0), Requests(20)]);
     }
-    let to = scene.drive().join("copy");
-    let (source, target) = (format!("{}/", from.display()), format!("{}/", to.display()));
-    let rsync = || {
-        let args: [&OsStr; 3] = ["-a".as_ref(), source.as_ref(), target.as_ref()];
-        tool("rsync", &args);
-    };
-    scene.on_line();
-    let cost = scene.measure(rsync);
-    table.add(line, "rsync -a of 500 files", cost.seconds * 1000.0, "ms").requests(cost.requests);
-    let cost = scene.measure(|| scene.flush());
-    table
-        .add(line, "the same until the server has them", cost.seconds * 1000.0, "ms")
-        .requests(cost.requests);
-    let cost = scene.measure(rsync);
-    table.add(line, "rsync -a again", cost.seconds * 1000.0, "ms").requests(cost.requests);
-    let cost = scene.measure(|| fs::remove_dir_all(&to).unwrap());
-    table.add(line, "rm -rf of them", cost.seconds * 1000.0, "ms").requests(cost.requests);
-    let cost = scene.measure(|| scene.flush());
-    table.add(line, "the same until the server knows", cost.seconds * 1000.0, "ms").requests(cost.requests);
 }

@@ -129,7 +129,7 @@ impl Metered {
     }
 
     fn pass(&mut self, mut data: Bytes) -> Option<Frame<Bytes>> {
-        let room = self.room();
+        let room = self.room().min(self.line().piece());
         if data.len() > room {
             self.rest = Some(data.split_off(room));
         }
@@ -202,5 +202,28 @@ impl HttpBody for Metered {
     // Only asked before the first frame, when nothing is held back yet.
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::Settings;
+
+    async fn pieces(bandwidth: Option<u64>) -> Vec<usize> {
+        let knobs = Arc::new(Knobs::new(Settings { bandwidth, ..Settings::default() }));
+        let body = Body::from(vec![7; 10_000]);
+        let mut body = Metered::new(body, knobs, Way::Down, Arc::default(), Fate::Pass);
+        let mut pieces = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            pieces.push(frame.into_data().unwrap().len());
+        }
+        pieces
+    }
+
+    #[tokio::test]
+    async fn a_limited_line_passes_a_body_in_small_pieces() {
+        assert_eq!(pieces(None).await, [10_000]);
+        assert_eq!(pieces(Some(4_000_000)).await, [4000, 4000, 2000]);
     }
 }

@@ -218,6 +218,15 @@ impl Throttle {
         *self.free_at.lock() = None;
     }
 
+    /// The most that goes over the line in one piece: a millisecond's worth, as packets of all who share it go in
+    /// turn. What waits for the first bytes of an answer must not wait for a long stretch of it.
+    pub(super) fn piece(&self) -> usize {
+        match self.rate.load(Ordering::Relaxed) {
+            0 => usize::MAX,
+            rate => usize::try_from(rate / 1000).unwrap_or(usize::MAX).max(1 << 10),
+        }
+    }
+
     /// Books the line for `bytes`; when they are through, if that is not at once.
     pub(super) fn take(&self, bytes: usize, now: Instant) -> Option<Instant> {
         let rate = self.rate.load(Ordering::Relaxed);

@@ -40,10 +40,15 @@ impl Ran {
 
 impl World {
     pub fn new() -> Self {
+        World::with(Config::default())
+    }
+
+    /// On an emulator like this.
+    pub fn with(config: Config) -> Self {
         let rt = Runtime::new().unwrap();
         let emulator = {
             let _in = rt.enter();
-            Emulator::start(Config::default()).unwrap()
+            Emulator::start(config).unwrap()
         };
         let tmp = tempfile::Builder::new().prefix("inxtfs-cli-").tempdir().unwrap();
         let world = World { emulator: Some(emulator), rt, tmp };
@@ -74,6 +79,11 @@ impl World {
 
     pub fn gateway(&self) -> String {
         self.emulator.as_ref().unwrap().gateway()
+    }
+
+    /// Whose certificates a client must trust, where TLS is spoken.
+    pub fn authority(&self) -> Option<&Path> {
+        self.emulator.as_ref().and_then(Emulator::ca_file)
     }
 
     /// The state behind the service.
@@ -118,8 +128,10 @@ impl World {
         }
     }
 
+    /// The program of this build, or the one that `INXTFS` names.
     pub fn command(&self) -> Command {
-        self.command_of(env!("CARGO_BIN_EXE_inxtfs"))
+        let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
+        self.command_of(&program)
     }
 
     /// Another program, in the same home.
@@ -130,6 +142,7 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.tmp.path())
             .env("XDG_RUNTIME_DIR", self.path("run"))
+            .envs(self.authority().map(|ca| ("SSL_CERT_FILE", ca)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

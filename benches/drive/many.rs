@@ -1,0 +1,97 @@
+//! Many small files: written one by one, copied by rsync, removed.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::mount::{Cost, tool};
+use crate::scene::{Bench, percentile};
+use crate::table::Target::{AtMost, Requests, Times};
+use crate::table::Unit::{Micros, Millis};
+use crate::world::noise;
+
+/// Many small files.
+pub fn small(bench: &mut Bench) {
+    let scene = bench.scene();
+    let content = noise(4000);
+    for (line, subject) in bench.turns() {
+        let mount = scene.cold(line, &subject);
+        let folder = mount.path("small");
+        scene.ideal();
+        let made = fs::create_dir(&folder).map_err(|e| e.to_string()).and_then(|()| mount.sent());
+        scene.on(line);
+        let (mut whole, mut close) = (Vec::new(), Vec::new());
+        let written = made.and_then(|_| {
+            mount.measure(|| {
+                for i in 0..bench.sized(200) {
+                    let start = Instant::now();
+                    let mut file = fs::File::create(folder.join(format!("note {i}.txt")))?;
+                    file.write_all(&content)?;
+                    let closing = Instant::now();
+                    drop(file);
+                    close.push(closing.elapsed().as_secs_f64() * 1e6);
+                    whole.push(start.elapsed().as_secs_f64() * 1e6);
+                }
+                Ok(())
+            })
+        });
+        let sent = written.clone().and_then(|cost| Ok(cost.and(&mount.sent()?)));
+        let of = |samples: &[f64], percent| match &written {
+            Ok(_) => Ok(percentile(&mut samples.to_vec(), percent)),
+            Err(e) => Err(e.clone()),
+        };
+        let (table, cost) = (&mut bench.table, written.as_ref().ok());
+        table
+            .add(line, &subject, "200 small files: each, median", of(&whole, 50), Micros, cost)
+            .targets(&[AtMost(500.0)]);
+        table
+            .add(line, &subject, "its close, median", of(&close, 50), Micros, None)
+            .targets(&[AtMost(300.0)]);
+        table
+            .add(line, &subject, "its close, 99th percentile", of(&close, 99), Micros, None)
+            .targets(&[AtMost(2000.0)]);
+        let value = sent.as_ref().map(Cost::millis).map_err(Clone::clone);
+        table
+            .add(line, &subject, "from the first until the server has all", value, Millis, sent.as_ref().ok())
+            .targets(&[Times(4.0)]);
+        scene.ideal();
+        let _ = fs::remove_dir_all(&folder);
+        let _ = mount.sent();
+    }
+}
+
+fn make_tree(from: &Path, files: u64) {
+    for i in 0..files {
+        let folder = from.join(format!("d{}", i % 20));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("f{i}.txt")), format!("content {i}\n").repeat(20)).unwrap();
+    }
+}
+
+/// rsync, twice, and the removal of what it copied.
+pub fn copied(bench: &mut Bench) {
+    let scene = bench.scene();
+    let from = scene.world.path("from");
+    make_tree(&from, bench.sized(500));
+    for (line, subject) in bench.turns() {
+        let mount = scene.cold(line, &subject);
+        let to = mount.path("copy");
+        let source = format!("{}/", from.display());
+        let rsync = || tool("rsync", &["-a".as_ref(), source.as_ref(), to.as_ref()]);
+        let mut put = |what, cost: &Result<Cost, String>, targets: &[_]| {
+            let value = cost.as_ref().map(Cost::millis).map_err(Clone::clone);
+            bench.table.add(line, &subject, what, value, Millis, cost.as_ref().ok()).targets(targets);
+        };
+        let copied = mount.measure(rsync);
+        put("rsync -a of 500 files", &copied, &[]);
+        let sent = copied.and_then(|cost| Ok(cost.and(&mount.sent()?)));
+        put("until the server has them", &sent, &[]);
+        put("rsync -a again", &mount.measure(rsync), &[Requests(0)]);
+        let _ = mount.sent();
+        let removed = mount.measure(|| fs::remove_dir_all(&to));
+        put("rm -rf of them", &removed, &[AtMost(300.0)]);
+        let told = removed.and_then(|cost| Ok(cost.and(&mount.sent()?)));
+        put("until the server knows", &told, &[Times(10.0)]);
+    }
+}
