@@ -9,7 +9,7 @@ use inxtfs::remote::memory::{Memory, Plan};
 use inxtfs::remote::{Method as M, Refusal};
 use inxtfs::types::Ino;
 
-use super::harness::{Engine, READ, TRUNCATE, eventually, noise, patient};
+use super::harness::{Engine, READ, TRUNCATE, WRITE, eventually, noise, patient};
 
 /// An account with another plan, which has been asked for: nothing is news about it.
 fn with_plan(edit: impl FnOnce(&mut Plan)) -> Engine {
@@ -286,6 +286,50 @@ fn a_part_written_over_what_they_replaced_is_never_merged_with_theirs() {
     discard(&e, item.id);
     e.converged();
     assert_eq!(e.ls(""), ["f.bin"]);
+}
+
+/// It became a conflict copy of which no byte was anywhere, and stayed for a person to decide on.
+#[test]
+fn what_was_only_open_for_writing_when_its_version_went_leaves_nothing_that_nobody_can_read() {
+    for replaced in [true, false] {
+        let e = with_far_file(&noise(300_000, 8));
+        let row = e.row("f.bin");
+        let fh = e.open("f.bin", WRITE).unwrap();
+        match replaced {
+            true => drop(e.foreign_write(&row.id, b"theirs")),
+            false => {
+                e.foreign_delete(&row);
+                e.cloud.remove_object(row.content.as_ref().unwrap());
+            }
+        }
+        e.polls(2);
+        e.fault.clear();
+        assert!(e.read_fh(fh, 0, 10).is_err());
+        e.close(fh).unwrap();
+        e.converged();
+        assert_eq!(e.failed(), []);
+        assert_eq!(e.ls("").len(), usize::from(replaced));
+    }
+}
+
+#[test]
+fn a_copy_that_was_written_into_or_cut_waits_for_a_person_when_its_rest_is_lost() {
+    for cut in [true, false] {
+        let e = with_far_file(&noise(300_000, 10));
+        let row = e.row("f.bin");
+        let fh = e.open("f.bin", WRITE).unwrap();
+        e.foreign_write(&row.id, b"theirs");
+        e.polls(2);
+        if cut {
+            let copy = e.ls("").into_iter().find(|n| n.contains("conflict")).unwrap();
+            e.truncate(&copy, 5).unwrap();
+        } else {
+            e.write_fh(fh, 7, b"mine").unwrap();
+        }
+        e.close(fh).unwrap();
+        e.fault.clear();
+        assert!(the_one(&e, "base-lost").path.contains("conflict here"));
+    }
 }
 
 #[test]

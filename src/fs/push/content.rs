@@ -145,7 +145,7 @@ async fn complete(fs: &Arc<Fs>, node: &Node, content: &Arc<Content>) -> Step {
                 }
                 Err(crate::fs::Error::LoggedOut) => return Err(remote::Error::SessionLost.into()),
                 Err(crate::fs::Error::Lost(why)) if node.tries >= LOST_AFTER => {
-                    return Err(Stop::Blocked(Blocked::BaseLost, damage::base_lost(&why)));
+                    return Err(lost(fs, node, &why)?);
                 }
                 // Read, not written: nothing can have been done by it. Tried again.
                 Err(crate::fs::Error::Lost(why) | crate::fs::Error::Io(why)) => {
@@ -161,6 +161,19 @@ async fn complete(fs: &Arc<Fs>, node: &Node, content: &Arc<Content>) -> Step {
         }
     }
     Err(Stop::Local(crate::fs::Error::NoSpace("the local disk is full")))
+}
+
+/// What the content lacks is lost. If it has nothing of its own, either, it goes; else it waits for a person.
+fn lost(fs: &Arc<Fs>, node: &Node, why: &str) -> crate::fs::Result<Stop> {
+    match fs.drop_hollow(node) {
+        Ok(true) => Ok(Stop::Wait),
+        Ok(false) => Ok(Stop::Blocked(Blocked::BaseLost, damage::base_lost(why))),
+        Err(crate::fs::Error::Busy) => {
+            super::put_off(fs, node, now_ms() + fs.config.paced(5))?;
+            Ok(Stop::Wait)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// What the content lies on is on the disk before the server deletes it.
