@@ -6,10 +6,13 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 
 use super::files::{Held, Source, State};
-use super::{Answer, Error, Fs, OpenFlags, Opened, Result, now_ms};
+use super::{Answer, Error, Fs, OpenFlags, Opened, Result, fetch, now_ms};
 use crate::store::nodes::{self, Node};
 use crate::store::{Content, ContentId, Tx};
 use crate::types::{Fh, Ino, Kind, Timestamp};
+
+/// Files up to this size are fetched when they are opened for writing: one request.
+const FETCHED_TO_WRITE: u64 = fetch::RUN_MAX;
 
 /// How a journalling went.
 pub(super) enum Journalled {
@@ -20,7 +23,7 @@ pub(super) enum Journalled {
 }
 
 impl Fs {
-    /// Opens a file. Never asks the network: bytes are fetched when they are read.
+    /// Opens a file. Never waits for the network.
     pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
         Answer::Now(self.open_now(self.inward(ino), flags))
     }
@@ -40,8 +43,10 @@ impl Fs {
                 self.truncate_state(&file, state, 0)?;
             }
         }
-        if !flags.write && !flags.background {
-            self.prepare_to_read(&file)?;
+        match flags {
+            OpenFlags { background: true, .. } | OpenFlags { truncate: true, .. } => {}
+            OpenFlags { write: true, .. } => self.prepare_to_write(&file)?,
+            _ => self.prepare_to_read(&file)?,
         }
         let keep_cache = self.files.keep_pages(ino) && !flags.truncate;
         Ok(Opened { fh: self.files.add_handle(file, flags), keep_cache })
@@ -56,6 +61,29 @@ impl Fs {
         }
         if !cached.as_ref().is_some_and(|c| c.looks_whole()) {
             self.prepare_soon(version.clone());
+        }
+        Ok(())
+    }
+
+    /// Has a small file fetched that may be about to be written in part. What it lacks then can be had only until
+    /// another client replaces it, and a close does not wait for the network.
+    fn prepare_to_write(self: &Arc<Self>, file: &Held) -> Result<()> {
+        let mut guard = self.state(file)?;
+        let state = loaded(&mut guard)?;
+        let size = state.size;
+        let Source::Version(version, cached) = &mut state.source else { return Ok(()) };
+        if size == 0 || size > FETCHED_TO_WRITE {
+            return Ok(());
+        }
+        let content = match cached {
+            Some(content) => content.clone(),
+            None => {
+                let content = self.db().write(|tx| self.blocks().cached(tx, version, size))?;
+                cached.insert(content).clone()
+            }
+        };
+        if !content.looks_whole() {
+            self.fetch_soon(&content, version, 0..size);
         }
         Ok(())
     }

@@ -333,6 +333,24 @@ fn a_copy_that_was_written_into_or_cut_waits_for_a_person_when_its_rest_is_lost(
 }
 
 #[test]
+fn a_small_file_that_is_opened_for_writing_is_fetched_before_they_replace_it() {
+    let mut data = noise(300_000, 11);
+    let cloud = Memory::new();
+    let row = cloud.add_file(&cloud.account().root, RemoteName::split("f.bin"), &data);
+    let e = Engine::over(cloud, patient());
+    let fh = e.open("f.bin", WRITE).unwrap();
+    eventually("it is here", || e.fs().status().cache_used >= 300_000);
+    e.foreign_write(&row.id, b"theirs");
+    e.polls(2);
+    e.write_fh(fh, 100_000, b"mine").unwrap();
+    e.close(fh).unwrap();
+    e.converged();
+    data[100_000..100_004].copy_from_slice(b"mine");
+    assert!(e.cloud.files().values().any(|f| *f == data), "with the rest of what was there");
+    assert_eq!(e.failed(), []);
+}
+
+#[test]
 fn offline_an_export_gives_what_is_here_and_says_what_is_not() {
     let e = with_far_file(&noise(300_000, 7));
     e.patch("f.bin", 0, b"mine").unwrap();

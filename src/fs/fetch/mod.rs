@@ -29,7 +29,7 @@ use crate::types::{Urgency, Version};
 pub(super) use self::verify::body_of;
 
 /// The largest ranged request; longer needs are split and run in parallel.
-const RUN_MAX: u64 = 4 << 20;
+pub(super) const RUN_MAX: u64 = 4 << 20;
 /// How much is asked for at a time: longer needs are met step by step, each in parallel within itself.
 const STEP: u64 = 32 << 20;
 
@@ -186,6 +186,13 @@ impl Fs {
                 });
             }
             Err(e) => tracing::debug!(error = %e, "what a partly written file lacks is not known"),
+        }
+    }
+
+    /// Starts fetching `range`, which somebody is likely to want.
+    pub(super) fn fetch_soon(self: &Arc<Self>, content: &Arc<Content>, version: &Version, range: Range<u64>) {
+        if let Err(e) = self.claim(content, version, range.clone(), range, Urgency::Soon) {
+            tracing::debug!(error = %e, "what may be wanted is fetched later");
         }
     }
 
