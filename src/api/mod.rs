@@ -30,7 +30,7 @@ pub use budget::{Budget, Held};
 pub use error::{Answer, Class, Error};
 pub use gateway::{Gateway, GatewayError};
 pub use http::{Http, Retry, Tuning, Verdict};
-pub use lanes::{Gate, Lane, Pass};
+pub use lanes::{Gate, Hurry, Lane, Pass};
 pub use pace::{Bandwidth, Throttle};
 pub use request::{Basic, Bearer, Drive, Network, Public, Request, Service};
 pub use signed_url::SignedUrl;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use inxtfs::extent::ByteSet;
-use inxtfs::fs::{Error, OpenFlags};
+use inxtfs::fs::{Config, Error, OpenFlags};
 use inxtfs::names::RemoteName;
-use inxtfs::remote::Method as M;
 use inxtfs::remote::memory::Memory;
+use inxtfs::remote::{Budget, Method as M};
 use inxtfs::types::{Fh, Urgency};
 
-use super::harness::{Engine, READ, eventually, noise, patient};
+use super::harness::{Engine, READ, WRITE, eventually, noise, patient};
 use super::liar::Liar;
 
 const MIB: u64 = 1 << 20;
@@ -260,4 +260,17 @@ fn background_readers_get_what_they_ask_for_and_come_last() {
     assert_eq!((all.len(), total(&all)), (16, 2 * MIB));
     assert!(all.iter().all(|(_, u)| *u == Urgency::Someday), "{all:?}");
     assert_eq!(prepared(&e), 0);
+}
+
+#[test]
+fn who_comes_to_wait_for_what_was_asked_for_in_advance_does_not_stand_in_its_place() {
+    let e = Engine::over(filled(1, 1), Config { memory: Budget::new(8 * MIB), ..patient() });
+    // Those who send hold all that is not kept for readers.
+    let held = e.block_on(e.config.memory.take_to_send(8 * MIB));
+    let fh = e.open("f0", WRITE).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(e.cloud.count(M::Read), 0);
+    assert!(e.read_fh(fh, 100, 10).unwrap() == content(1)[100..110]);
+    assert_eq!(e.cloud.count(M::Read), 1);
+    drop(held);
 }

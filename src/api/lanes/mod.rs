@@ -5,6 +5,8 @@
 //! listing. No lane starves: one that was passed over [`PATIENCE`] times has the next turn. A waiter that gives up
 //! leaves no trace.
 
+mod hurry;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::types::Urgency;
+
+pub use hurry::Hurry;
 
 /// Turns that go to more urgent lanes before one goes to a lane that waits.
 const PATIENCE: u32 = 16;
@@ -112,8 +116,22 @@ impl Gate {
         self.enter_with(lane, 1).await
     }
 
-    /// Waits for a turn of some weight. What is more than the lane's share counts as that.
+    /// Waits for a turn of some weight. What is more than the lane's share counts as that. Within a [`Hurry`]'s call the
+    /// lane is that one's, where that is more urgent.
     pub async fn enter_with(&self, lane: Lane, weight: u64) -> Pass {
+        let Some(mut hurry) = hurry::of_this_call() else { return self.enter_in(lane, weight).await };
+        loop {
+            let lane = lane.min(*hurry.borrow_and_update());
+            tokio::select! {
+                biased;
+                pass = self.enter_in(lane, weight) => return pass,
+                // Gives up the place it had.
+                Ok(()) = hurry.changed() => {}
+            }
+        }
+    }
+
+    async fn enter_in(&self, lane: Lane, weight: u64) -> Pass {
         let weight = weight.min(lane.share(self.0.width));
         let (wake, woken) = oneshot::channel();
         let place = {

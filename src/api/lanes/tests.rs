@@ -228,3 +228,24 @@ async fn many_at_once_never_exceed_the_width() {
     assert!(most.lock().1 <= 3);
     assert_eq!((gate.waiting(), gate.0.state.lock().held), (0, [0; LANES]));
 }
+
+#[tokio::test]
+async fn a_call_that_somebody_comes_to_wait_for_goes_at_once_to_the_lane_of_those_who_wait() {
+    let gate = Gate::new(8);
+    let mut ahead = Vec::new();
+    for _ in 0..7 {
+        ahead.push(gate.enter(Lane::Ahead).await);
+    }
+    let hurry = Hurry::new(Urgency::Soon);
+    let mut waits = Box::pin(hurry.call(gate.enter(Lane::Ahead)));
+    assert!(waits.as_mut().now_or_never().is_none(), "no more room for what nobody waits for");
+    hurry.raise(Urgency::Someday);
+    assert!(waits.as_mut().now_or_never().is_none());
+    hurry.raise(Urgency::Now);
+    let pass = waits.await;
+    assert_eq!((pass.lane, gate.waiting()), (Lane::Read, 0), "it has left its former place");
+    // What it asks for from then on, too.
+    drop(pass);
+    assert_eq!(hurry.call(gate.enter(Lane::Background)).await.lane, Lane::Read);
+    assert_eq!(hurry.call(gate.enter(Lane::Look)).await.lane, Lane::Look);
+}

@@ -23,6 +23,7 @@ use self::verify::{ALONG_MAX, Along};
 use super::invalidate::Note;
 use super::readahead::{Found, RUNNING_MAX, Readahead};
 use super::{Error, Fs, Result};
+use crate::remote::Hurry;
 use crate::store::{Content, ContentId};
 use crate::types::{Urgency, Version};
 
@@ -56,6 +57,8 @@ struct Progress {
 struct Run {
     range: Range<u64>,
     urgency: Urgency,
+    /// Who comes to need it may be more urgent than who asked for it.
+    hurry: Hurry,
     progress: watch::Receiver<Progress>,
 }
 
@@ -332,6 +335,7 @@ impl Fs {
             while at < need.end {
                 if let Some(run) = running.iter().find(|r| r.range.contains(&at)) {
                     at = run.range.end;
+                    run.hurry.raise(urgency);
                     claimed.runs.push(run.clone());
                     continue;
                 }
@@ -339,7 +343,8 @@ impl Fs {
                     running.iter().map(|r| r.range.start).filter(|s| *s > at).min().unwrap_or(u64::MAX);
                 let end = need.end.min(next).min(at + RUN_MAX);
                 let (tx, progress) = watch::channel(Progress { upto: at, end: None });
-                let run = Arc::new(Run { range: at..end, urgency, progress });
+                let hurry = Hurry::new(urgency);
+                let run = Arc::new(Run { range: at..end, urgency, hurry, progress });
                 running.push(run.clone());
                 claimed.runs.push(run.clone());
                 claimed.fresh.push(run.clone());

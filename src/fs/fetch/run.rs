@@ -26,7 +26,7 @@ pub(super) async fn run_to_end(
     run: Arc<Run>,
     progress: watch::Sender<Progress>,
 ) {
-    let outcome = stream_into(&fs, &content, &version, &run, &progress).await;
+    let outcome = run.hurry.call(stream_into(&fs, &content, &version, &run, &progress)).await;
     if let Err(remote::Error::Corrupt(_)) = &outcome
         && !fs.fetcher.corrupt.lock().contains(&version)
     {
