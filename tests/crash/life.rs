@@ -84,9 +84,9 @@ impl Life {
     pub fn stand(&mut self) {
         let outside = std::fs::metadata(self.at.parent().unwrap()).unwrap().dev();
         let start = Instant::now();
-        // In this order: of a dead mount the kernel still knows the attributes, and lists nothing.
+        // In this order: of a dead mount the kernel still knows the attributes, and opens it without asking.
         let stands = |at: &Path| {
-            std::fs::read_dir(at).is_ok() && std::fs::metadata(at).is_ok_and(|m| m.dev() != outside)
+            rustix::fs::statvfs(at).is_ok() && std::fs::metadata(at).is_ok_and(|m| m.dev() != outside)
         };
         while !stands(&self.at) {
             let lives = is_running(i32::try_from(self.child.id()).unwrap());
