@@ -403,7 +403,10 @@ fn what_they_renamed_before_its_answer_came_is_known_as_ours() {
         answer.send(()).unwrap();
         e.converged();
         assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.id == row.id).count(), 1);
-        assert_eq!(e.cloud.files().values().filter(|b| *b == "new").count(), usize::from(method == Method::Create));
+        assert_eq!(
+            e.cloud.files().values().filter(|b| *b == "new").count(),
+            usize::from(method == Method::Create)
+        );
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{From, Outcome, walk};
 use super::rescue::since_when;
+use super::{From, Outcome, walk};
 use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
 use crate::fs::push::confirm::{object_of, place};

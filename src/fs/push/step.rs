@@ -6,8 +6,8 @@ use super::{Turn, backoff, confirm, content, gate, names, put_off, resolve, take
 use crate::fs::change::is_moved;
 use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Blocked, Intent, Node};
 use crate::store;
+use crate::store::nodes::{self, Blocked, Intent, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
 /// Requests one push makes for one node at most.
@@ -210,9 +210,7 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
         Ok(row) => Some(row),
         // Deleted folders are not found at all; a new one may merely not be seen yet.
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
-            parent.remote.clone().map(Row::vanished)
-        }
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => parent.remote.clone().map(Row::vanished),
         Err(_) => None,
     };
     if let Some(row) = seen
@@ -236,9 +234,7 @@ async fn row_missing(fs: &Arc<Fs>, node: &Node) {
             }
             return;
         }
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
-            row.clone().vanished()
-        }
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => row.clone().vanished(),
         _ => return,
     };
     if let Err(e) = pull::apply(fs, vec![gone], pull::From::Fresh) {
@@ -254,7 +250,9 @@ fn leave_stranded(fs: &Fs, node: &Node, row: &Row) -> Result<()> {
         if !home.and_then(|h| h.remote).is_some_and(|r| r.status == Status::Deleted) {
             return Ok(());
         }
-        let Some(mut left) = nodes::get(tx, node.ino)?.filter(|n| n.id() == Some(&row.id)) else { return Ok(()) };
+        let Some(mut left) = nodes::get(tx, node.ino)?.filter(|n| n.id() == Some(&row.id)) else {
+            return Ok(());
+        };
         (left.remote, left.moved) = (None, false);
         nodes::save(tx, &left)?;
         let mut after = Ino(0);
