@@ -126,6 +126,14 @@ pub struct Row {
     pub updated: Timestamp,
 }
 
+impl Row {
+    /// The same row, which is not found any more: it is deleted, and only a feed knows since when.
+    #[must_use]
+    pub fn vanished(self) -> Self {
+        Row { status: Status::Deleted, updated: Timestamp::UNKNOWN, ..self }
+    }
+}
+
 /// An instant, to the nanosecond, years 0001 to 9999. The service keeps milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Timestamp {
@@ -136,6 +144,9 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
+    /// Stands for an instant that nobody has told: the last second there is, so nothing came after it.
+    pub const UNKNOWN: Timestamp = Timestamp { secs: 253_402_300_799, nanos: 0 };
+
     /// The clock's present reading.
     #[must_use]
     pub fn now() -> Self {

@@ -311,6 +311,149 @@ fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
 }
 
 #[test]
+fn what_we_sent_into_a_folder_that_they_had_moved_into_one_we_know_to_be_gone_lives() {
+    // That one had been asked for by itself, so it was known to be gone before any feed told of the move.
+    let e = small();
+    e.mkdir("p").unwrap();
+    e.converged();
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    let p = e.row("p");
+    e.foreign_move(&e.row("d/e"), &p.id, "e");
+    e.foreign_trash(&p);
+    e.put("p/x", b"x").unwrap();
+    e.put("d/e/new", b"new").unwrap();
+    e.drain();
+    assert_ne!(e.row("p").id, p.id, "it is made again");
+    assert!(e.exists("d/e/new"), "nobody has told of the move");
+    look.send(()).unwrap();
+    eventually("it is told", || !e.exists("d/e"));
+    e.converged();
+    is(&e, &[("d/f", "d/f"), ("out", "out"), ("p/e/new", "new"), ("p/x", "x")]);
+}
+
+#[test]
+fn a_folder_we_made_below_one_that_they_had_put_into_the_trash_lives() {
+    let e = small();
+    e.mkdir("d/e/new").unwrap();
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.foreign_trash(&e.row("d"));
+    e.drain();
+    look.send(()).unwrap();
+    eventually("the rest is gone", || !e.exists("d/f"));
+    e.converged();
+    assert_eq!(e.cloud_tree().keys().collect::<Vec<_>>(), ["d", "d/e", "d/e/new", "out"]);
+}
+
+#[test]
+fn a_folder_we_made_below_one_that_they_had_deleted_for_good_is_made_anew() {
+    // The service takes it, and refuses to move it ever after.
+    let e = small();
+    e.mkdir("d/e/new").unwrap();
+    e.mkdir("d/e/new/below").unwrap();
+    e.put("d/e/new/f", b"new").unwrap();
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    gone(&e, true, &e.row("d/e"));
+    e.drain();
+    look.send(()).unwrap();
+    eventually("the rest is gone", || !e.exists("d/e/g"));
+    e.converged();
+    is(&e, &[("d/e/new/f", "new"), ("d/f", "d/f"), ("out", "out")]);
+    assert!(e.exists("d/e/new/below"));
+}
+
+#[test]
+fn a_move_is_not_sent_of_a_folder_that_they_trashed_while_it_was_prepared() {
+    // It would come back from the trash, beside the one that was made again for what was edited in it.
+    let e = small();
+    e.put("d/e/g", b"edited").unwrap();
+    e.rename("d", "x").unwrap();
+    let d = e.cloud.tree().into_iter().find(|(p, _)| p == "d").unwrap().1;
+    let (reached, go) = e.fault.hold_at(Method::Find, 1);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    e.foreign_trash(&d);
+    eventually("the rest is gone", || !e.exists("x/f"));
+    go.send(()).unwrap();
+    e.converged();
+    is(&e, &[("out", "out"), ("x/e/g", "edited")]);
+    assert_eq!(e.cloud.row(&d.id).unwrap().status, Status::Trashed);
+}
+
+#[test]
+fn what_they_renamed_before_its_answer_came_is_known_as_ours() {
+    for name in ["new", "new/"] {
+        let e = small();
+        let (name, method) = match name.strip_suffix('/') {
+            Some(folder) => (folder, Method::Mkdir),
+            None => (name, Method::Create),
+        };
+        match method {
+            Method::Mkdir => e.mkdir(name).unwrap(),
+            _ => e.put(name, b"new").unwrap(),
+        }
+        let (reached, answer) = e.fault.hold_answer(method, 1);
+        e.begin_drain();
+        e.block_on(reached).unwrap();
+        let row = e.cloud.tree().into_iter().find(|(p, _)| p == name).unwrap().1;
+        e.foreign_move(&row, &e.cloud_root(), "renamed");
+        eventually("it is seen", || e.exists("renamed"));
+        answer.send(()).unwrap();
+        e.converged();
+        assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.id == row.id).count(), 1);
+        assert_eq!(
+            e.cloud.files().values().filter(|b| *b == "new").count(),
+            usize::from(method == Method::Create)
+        );
+    }
+}
+
+#[test]
+fn a_file_removed_with_its_folder_while_its_request_is_under_way_is_settled_by_itself() {
+    for method in [Method::Put, Method::Replace] {
+        let e = small();
+        e.put("d/e/g", b"edited").unwrap();
+        let (reached, go) = e.fault.hold_at(method, 1);
+        e.begin_drain();
+        e.block_on(reached).unwrap();
+        e.remove_all("d").unwrap();
+        let folder = e.row("d");
+        eventually("the folder went", || e.cloud.row(&folder.id).unwrap().status == Status::Trashed);
+        e.polls(2);
+        go.send(()).unwrap();
+        e.converged();
+        is(&e, &[("out", "out")]);
+        e.foreign_move(&folder, &e.cloud_root(), "d");
+        eventually("they restored it", || e.exists("d/f"));
+        e.converged();
+    }
+}
+
+#[test]
+fn a_reader_of_what_they_trashed_restored_and_edited_keeps_what_it_opened() {
+    let e = small();
+    let fh = e.open("d/f", READ).unwrap();
+    assert_eq!(e.read_fh(fh, 0, 100).unwrap(), "d/f");
+    let (row, ino) = (e.row("d/f"), e.ino("d/f").unwrap());
+    e.foreign_trash(&row);
+    eventually("it is gone", || !e.exists("d/f"));
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.foreign_move(&row, &row.parent.clone().unwrap(), "f");
+    e.foreign_write(&row.id, b"theirs, and longer");
+    look.send(()).unwrap();
+    eventually("it is back", || e.exists("d/f"));
+    assert_eq!(e.read_fh(fh, 0, 100).unwrap(), "d/f");
+    assert_ne!(e.ino("d/f").unwrap(), ino);
+    assert_eq!(e.read("d/f").unwrap(), "theirs, and longer");
+    e.fs().release(fh);
+    e.converged();
+    is(&e, &[("d/e/g", "d/e/g"), ("d/f", "theirs, and longer"), ("out", "out")]);
+}
+
+#[test]
 fn what_they_wrote_to_a_file_we_removed_is_not_overwritten_by_whoever_still_has_it_open() {
     for trashed in [false, true] {
         let e = small();

@@ -237,3 +237,38 @@ fn a_ring_of_two_thousand_levels_is_found() {
     eventually("and that it is open", || e.exists("top") && !e.exists("lost+found"));
     e.drain();
 }
+
+#[test]
+fn a_folder_takes_the_place_of_the_one_it_lay_in() {
+    // The delete waits until it has left, and it waits until the name is free.
+    for below in ["a/c", "a/b/c"] {
+        let e = Engine::new();
+        e.mkdir("a").unwrap();
+        e.mkdir("a/b").unwrap();
+        e.mkdir("a/c").unwrap();
+        if below != "a/c" {
+            e.rename("a/c", below).unwrap();
+        }
+        e.put(&format!("{below}/f"), b"f").unwrap();
+        e.converged();
+        e.rename(below, "x").unwrap();
+        e.rmdir("a/b").unwrap();
+        e.rename("x", "a").unwrap();
+        e.converged();
+        assert_eq!(e.cloud_tree().keys().collect::<Vec<_>>(), ["a", "a/f"]);
+    }
+}
+
+#[test]
+fn a_file_goes_on_in_a_new_folder_that_replaces_its_own() {
+    let e = Engine::new();
+    e.mkdir("a").unwrap();
+    e.put("a/f", b"f").unwrap();
+    e.converged();
+    e.rename("a/f", "x").unwrap();
+    e.rmdir("a").unwrap();
+    e.mkdir("a").unwrap();
+    e.rename("x", "a/f").unwrap();
+    e.converged();
+    assert_eq!(e.cloud_tree().keys().collect::<Vec<_>>(), ["a", "a/f"]);
+}

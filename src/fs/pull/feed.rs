@@ -13,7 +13,7 @@ use super::{From, apply, settle_strays, watch};
 use crate::fs::{Error, Fs, Result, now_ms};
 use crate::remote::{self, Cursor, Event, Scope};
 use crate::store::nodes;
-use crate::types::{Kind, NodeId, Row, Status, Timestamp};
+use crate::types::{Kind, NodeId, Row, Timestamp};
 
 /// Deltas reach back this far: stamps are only roughly in the order of commits, and replicas lag.
 const OVERLAP_MS: i64 = 120_000;
@@ -247,7 +247,7 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
 /// A row that is not found any more, as deleted.
 pub(super) fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
     let node = fs.db().read(|c| nodes::by_remote(c, id))?;
-    Ok(node.and_then(|n| n.remote).map(|r| Row { status: Status::Deleted, ..r }))
+    Ok(node.and_then(|n| n.remote).map(Row::vanished))
 }
 
 impl Fs {

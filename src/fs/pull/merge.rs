@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::rescue::since_when;
 use super::{From, Outcome, walk};
 use crate::fs::change::is_moved;
 use crate::fs::invalidate::Note;
@@ -171,8 +172,8 @@ impl<'a> Merge<'a> {
             return self.revive(row);
         }
         self.unwatch(node.ino)?;
-        self.outcome.retired.extend(node.buried());
         node.remote = Some(row.clone());
+        self.outcome.retired.extend(node.buried());
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {
             let settled = settle_below(self.tx, &row.id)?;
@@ -227,8 +228,8 @@ impl<'a> Merge<'a> {
             self.outcome.push = true;
             return nodes::save(self.tx, &node);
         }
-        if node.kind == Kind::Folder && node.linked {
-            self.rescue(&node, row)?;
+        if node.kind == Kind::Folder && (node.linked || since_when(&node) == Some(Timestamp::UNKNOWN)) {
+            self.rescue(&node, Some(row.updated))?;
         }
         if let (Some(parent), true) = (node.parent, node.linked) {
             self.outcome.notes.push(Note::Entry(parent, node.name.clone()));
@@ -352,7 +353,9 @@ impl<'a> Merge<'a> {
             self.outcome.notes.push(Note::Attr(node.ino));
         }
         node.remote = Some(row.clone());
-        self.place_row(node, row)
+        let ino = node.ino;
+        self.place_row(node, row)?;
+        self.hidden_by_a_move(ino)
     }
 
     fn echoes_since(&self) -> i64 {

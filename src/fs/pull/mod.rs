@@ -162,6 +162,31 @@ pub(super) fn revive(fs: &Arc<Fs>, rows: Vec<Row>) -> Result<()> {
     Ok(())
 }
 
+/// A row turns out to be a node's own: the file that the feeds made of it before goes, if nobody has touched it. What they told
+/// of it is in the answer, to be applied to its owner. `None`: somebody has touched it, or it is a folder.
+///
+/// # Errors
+/// Those of the local state.
+pub(super) fn make_way(fs: &Arc<Fs>, ino: Ino, row: &Row) -> Result<Option<Vec<Row>>> {
+    if fs.db().read(|c| nodes::by_remote(c, &row.id))?.is_none_or(|n| n.ino == ino) {
+        return Ok(Some(Vec::new()));
+    }
+    let (told, outcome) = fs.db().write(|tx| {
+        let mut merge = merge::Merge::new(fs, tx, From::Fresh);
+        let told = match nodes::by_remote(tx, &row.id)?.filter(|n| n.ino != ino) {
+            Some(other) => {
+                let told = other.remote.clone().into_iter().collect();
+                merge.leave(other)?.then_some(told)
+            }
+            None => Some(Vec::new()),
+        };
+        merge.give_names_back()?;
+        Ok((told, merge.outcome))
+    })?;
+    finish(fs, outcome);
+    Ok(told)
+}
+
 /// Gives a node that cannot have its name on the server a conflict name.
 pub(super) fn step_beside(fs: &Arc<Fs>, ino: Ino) -> Result<()> {
     let outcome = fs.db().write(|tx| {

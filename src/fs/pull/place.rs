@@ -63,6 +63,20 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// A node whose row belongs to another goes. `false` if something of it is only here.
+    pub(super) fn leave(&mut self, node: Node) -> Result<bool> {
+        if node.kind == Kind::Folder || node.is_dirty() || nodes::intent(self.tx, node.ino)?.is_some() {
+            return Ok(false);
+        }
+        if node.linked {
+            self.vanished(&node);
+        }
+        self.unwatch(node.ino)?;
+        self.outcome.doomed.push(node.ino);
+        nodes::save(self.tx, &Node { remote: None, tomb: true, linked: false, ..node })?;
+        Ok(true)
+    }
+
     /// A folder of that name that is only here becomes the server's: folders merge.
     fn merge_folders(&mut self, row: &Row, parent: Ino) -> Result<bool> {
         if row.kind != Kind::Folder {

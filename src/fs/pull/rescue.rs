@@ -12,7 +12,7 @@ use crate::fs::push::confirm::{MADE, object_of};
 use crate::fs::{Fs, now_ms};
 use crate::store::Result;
 use crate::store::nodes::{self, Anchor, Node};
-use crate::types::{Ino, Kind, NodeId, Row, Status};
+use crate::types::{Ino, Kind, NodeId, Status, Timestamp};
 
 /// Entries read at once.
 const PAGE: usize = 256;
@@ -36,17 +36,35 @@ impl Below {
     fn lost(&self, node: &Node) -> bool {
         node.remote.as_ref().and_then(|r| r.parent.as_ref()).is_some_and(|p| self.dead.contains(p))
     }
+
+    /// What the server has, too, goes: it counts only if it lies elsewhere there.
+    fn sort(&mut self, node: Node, todo: &mut Vec<Ino>, put_off: &mut Vec<Node>) {
+        match node.kind {
+            Kind::Folder if node.moved => put_off.push(node),
+            Kind::Folder => {
+                self.dead.extend(node.id().cloned());
+                todo.push(node.ino);
+            }
+            Kind::File if node.moved => self.moved.push(node),
+            Kind::File => {}
+        }
+    }
+}
+
+/// Since when a dead folder is gone, as its row says.
+pub(super) fn since_when(dead: &Node) -> Option<Timestamp> {
+    dead.remote.as_ref().map(|r| r.updated)
 }
 
 impl Merge<'_> {
-    /// A folder is gone on the server, as `row` says, while something below it is only here, or was sent there when nobody
-    /// could see it any more: the path is made again, and what was edited moves there.
-    pub(super) fn rescue(&mut self, dead: &Node, row: &Row) -> Result<()> {
+    /// A folder is gone on the server since `gone` (its row's stamp, if it ever had one), while something below it is only
+    /// here, or was sent there when nobody could see it any more: the path is made again, and what was edited moves there.
+    pub(super) fn rescue(&mut self, dead: &Node, gone: Option<Timestamp>) -> Result<()> {
         let idle = self.fs.files.is_idle() && nodes::queue(self.tx, 1)?.is_empty();
         if idle && !nodes::any_echo(self.tx)? {
             return Ok(());
         }
-        let below = self.only_here(dead, row)?;
+        let below = self.only_here(dead, gone)?;
         let (lost, elsewhere): (Vec<_>, Vec<_>) = below.moved.iter().cloned().partition(|n| below.lost(n));
         if below.edited.is_empty() && elsewhere.is_empty() {
             return self.forget_moves(lost);
@@ -65,6 +83,13 @@ impl Merge<'_> {
         self.forget_moves(lost)
     }
 
+    /// They moved a node; if it lies below a folder now that is known to be gone, what is only here is rescued from there.
+    pub(super) fn hidden_by_a_move(&mut self, moved: Ino) -> Result<()> {
+        let Anchor::Dead(dead) = nodes::anchor(self.tx, moved)? else { return Ok(()) };
+        let Some(dead) = nodes::get(self.tx, dead)?.filter(|d| !d.tomb) else { return Ok(()) };
+        self.rescue(&dead, since_when(&dead))
+    }
+
     /// A rename within what is gone does not keep it.
     fn forget_moves(&mut self, lost: Vec<Node>) -> Result<()> {
         for node in lost {
@@ -76,7 +101,7 @@ impl Merge<'_> {
     }
 
     /// Finds what is only here. Folders that moved within the dead tree belong to it, wherever they are met.
-    fn only_here(&self, dead: &Node, row: &Row) -> Result<Below> {
+    fn only_here(&self, dead: &Node, gone: Option<Timestamp>) -> Result<Below> {
         let mut below = Below::default();
         below.dead.extend(dead.id().cloned());
         let (mut todo, mut put_off) = (vec![dead.ino], Vec::<Node>::new());
@@ -88,10 +113,10 @@ impl Merge<'_> {
                     let Some(last) = page.last() else { break };
                     after = last.ino;
                     for node in page {
-                        if self.came_too_late(&node, row)? {
+                        if self.is_only_here(&node, gone)? {
                             below.edited.push(node);
                         } else {
-                            self.sort(node, &mut below, &mut todo, &mut put_off);
+                            below.sort(node, &mut todo, &mut put_off);
                         }
                     }
                 }
@@ -110,31 +135,30 @@ impl Merge<'_> {
         }
     }
 
+    /// Whether nobody else could see a node, or what it holds, if it went with the dead folder.
+    fn is_only_here(&self, node: &Node, gone: Option<Timestamp>) -> Result<bool> {
+        let unsent = match (node.kind, &node.remote) {
+            (Kind::Folder, row) => row.is_none(),
+            (Kind::File, row) => {
+                let restored = row.as_ref().is_some_and(|r| r.status == Status::Trashed);
+                restored || node.content_dirty() || self.fs.files.is_being_written(node.ino)
+            }
+        };
+        Ok(unsent || self.came_too_late(node, gone)?)
+    }
+
     /// Whether the server took what we sent of a node after the folder had gone. A create's answer tells when that was, a
     /// replace's does not.
-    fn came_too_late(&self, node: &Node, dead: &Row) -> Result<bool> {
+    fn came_too_late(&self, node: &Node, gone: Option<Timestamp>) -> Result<bool> {
         let Some(row) = &node.remote else { return Ok(false) };
         if let Some(watch) = nodes::watch(self.tx, node.ino)? {
             return Ok(!watch.seen && node.version() == Some(&watch.version));
         }
-        let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
-        Ok(row.updated > dead.updated && nodes::echoed(self.tx, node.ino, what, 0)?)
-    }
-
-    fn sort(&self, node: Node, below: &mut Below, todo: &mut Vec<Ino>, put_off: &mut Vec<Node>) {
-        let unsent = node.content_dirty() || self.fs.files.is_being_written(node.ino);
-        let restored = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
-        match node.kind {
-            Kind::File if unsent || restored => below.edited.push(node),
-            Kind::Folder if node.remote.is_none() => below.edited.push(node),
-            Kind::Folder if node.moved => put_off.push(node),
-            Kind::Folder => {
-                below.dead.extend(node.id().cloned());
-                todo.push(node.ino);
-            }
-            Kind::File if node.moved => below.moved.push(node),
-            Kind::File => {}
+        if gone.is_none_or(|gone| row.updated <= gone) {
+            return Ok(false);
         }
+        let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
+        nodes::echoed(self.tx, node.ino, what, 0)
     }
 
     /// The folder that stands for the dead folder `from` (which lies at or below `dead`) from now on.
@@ -210,14 +234,13 @@ pub(in crate::fs) fn bring_back(fs: &Arc<Fs>, ino: Ino) -> crate::fs::Result<boo
         for _ in 0..REMOVED {
             let Anchor::Dead(dead) = nodes::anchor(tx, parent)? else { break };
             let Some(dead) = nodes::get(tx, dead)? else { break };
-            match dead.remote.clone() {
+            match &dead.remote {
                 // Removed here, and not empty there any more: it stays. One made anew would wait for its name.
-                Some(row) if dead.tomb && row.status == Status::Exists => merge.revive(&row)?,
-                Some(row) => {
-                    merge.rescue(&dead, &row)?;
+                Some(row) if dead.tomb && row.status == Status::Exists => merge.revive(row)?,
+                _ => {
+                    merge.rescue(&dead, since_when(&dead))?;
                     break;
                 }
-                None => break,
             }
         }
         let back = match nodes::get(tx, ino)?.and_then(|n| n.parent) {

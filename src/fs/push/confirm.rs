@@ -27,6 +27,7 @@ pub(in crate::fs) fn object_of(version: Option<&Version>) -> &str {
 /// or name.
 pub(in crate::fs) fn is_same(now: &Node, sent: &Node) -> bool {
     now.tomb == sent.tomb
+        && now.linked == sent.linked
         && now.id() == sent.id()
         && now.content == sent.content
         && now.emptied == sent.emptied
@@ -72,6 +73,7 @@ pub(in crate::fs) const MADE: &str = "made";
 
 /// A folder, or a file that has no content on its way, was created.
 pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
+    let Some(mut told) = pull::make_way(fs, ino, &row)? else { return not_ours(fs, ino, row) };
     let early = fs.db().write(|tx| {
         nodes::clear_intent(tx, ino)?;
         let Some(mut node) = nodes::get(tx, ino)? else { return Ok(Vec::new()) };
@@ -85,8 +87,24 @@ pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
         wake_waiting(tx, &node)?;
         Ok(early)
     })?;
-    // What others put into it was heard of before the answer.
-    pull::apply(fs, early.into_iter().filter_map(|n| n.remote).collect(), pull::From::Feed)?;
+    // What was heard of before the answer: of it, and of what others put into it.
+    told.extend(early.into_iter().filter_map(|n| n.remote));
+    pull::apply(fs, told, pull::From::Feed)?;
+    fs.push.wake();
+    Ok(())
+}
+
+/// A row that was made for a node, or found where that was to be made, has become another's: the two merge, and what is left to
+/// send is sent anew.
+fn not_ours(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
+    fs.db().write(|tx| {
+        nodes::clear_intent(tx, ino)?;
+        match nodes::get(tx, ino)? {
+            Some(node) => nodes::save(tx, &Node { uploaded: None, ..node }),
+            None => Ok(()),
+        }
+    })?;
+    pull::apply(fs, vec![row], pull::From::Fresh)?;
     fs.push.wake();
     Ok(())
 }
@@ -138,6 +156,7 @@ pub(in crate::fs) struct Stored {
 /// A file's content is on the server. What the user sees does not change: not the inode, not the time, not the
 /// pages. Newer content on top of it stays dirty.
 pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result<()> {
+    let Some(told) = pull::make_way(fs, ino, row)? else { return not_ours(fs, ino, row.clone()) };
     let now = now_ms();
     let legacy = Legacy::of(fs, what.content);
     let retired = fs.db().write(|tx| {
@@ -182,6 +201,7 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
     retired.into_iter().for_each(|id| fs.sync.retire(id));
     legacy.hand_over();
     fs.quota.add(what.size);
+    pull::apply(fs, told, pull::From::Feed)?;
     fs.drop_if_doomed(ino)?;
     fs.push.wake();
     Ok(())

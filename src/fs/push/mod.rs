@@ -7,6 +7,7 @@
 pub(super) mod brake;
 pub(super) mod confirm;
 mod content;
+mod gate;
 mod legacy;
 mod names;
 mod resolve;

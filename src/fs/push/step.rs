@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Turn, backoff, confirm, content, names, put_off, resolve, taken};
-use crate::fs::change::give_back_identity;
+use super::{Turn, backoff, confirm, content, gate, names, put_off, resolve, taken};
+use crate::fs::change::is_moved;
 use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
-use crate::names::RemoteName;
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Anchor, Blocked, Intent, Node};
-use crate::store::{self, Tx};
+use crate::store;
+use crate::store::nodes::{self, Blocked, Intent, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
 /// Requests one push makes for one node at most.
 const STEPS: usize = 16;
-/// A node that waits for another is looked at again after this long even if nobody wakes it.
-const WAIT: i64 = 60_000;
-/// How many nodes of a chain of wanted names are followed to find a cycle.
-const CHAIN: usize = 64;
+
+/// Entries of a folder that are read at a time.
+const PAGE: usize = 256;
 
 /// Why a push stops for now.
 pub(in crate::fs) enum Stop {
@@ -99,176 +97,13 @@ async fn next(
     if !node.is_dirty() {
         return Ok(false);
     }
-    let (parent, content_first) = gate(fs, node)?;
+    let (parent, content_first) = gate::pass(fs, node)?;
     match (&node.remote, node.kind) {
         (None, Kind::Folder) => mkdir(fs, node, parent).await?,
         (Some(_), _) if node.moved && !content_first => relocate(fs, node, parent).await?,
         _ => content::push(fs, turn, node, parent).await?,
     }
     Ok(true)
-}
-
-/// What must hold before anything is sent for a node: its folder is on the server, nothing it waits for is
-/// dirty, and nobody else holds its name there. Returns the folder's identity, and whether only the content can go.
-fn gate(fs: &Arc<Fs>, node: &Node) -> std::result::Result<(NodeId, bool), Stop> {
-    let now = now_ms();
-    let verdict = fs.db().write(|tx| {
-        let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
-            return Ok(None);
-        };
-        if nodes::anchor(tx, parent.ino)? != Anchor::Root {
-            return Ok(Some(Gate::Hidden));
-        }
-        let Some(first) = goes_first(tx, node, &parent)? else {
-            return Ok(parent.id().cloned().map(Gate::Open));
-        };
-        tracing::trace!(ino = %node.ino, %first, "waits");
-        let Some(current) = nodes::get(tx, node.ino)? else { return Ok(None) };
-        let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
-        nodes::save(tx, &waiting)?;
-        let ring = ring_of(tx, &waiting)?;
-        if let Some(gone) = former_self(tx, &waiting, &ring)? {
-            return Ok(Some(Gate::Back(gone)));
-        }
-        let deletes = through_a_delete(tx, &ring)?;
-        if deletes && node.remote.is_some() && node.content_dirty() {
-            return Ok(parent.id().cloned().map(Gate::Content));
-        }
-        if node.remote.is_none() || deletes {
-            // It cannot step aside; another of the ring can.
-            ring.iter().try_for_each(|ino| nodes::defer(tx, *ino, 0))?;
-            return Ok((!ring.is_empty()).then_some(Gate::Others));
-        }
-        Ok((!ring.is_empty()).then_some(Gate::Ring))
-    })?;
-    match verdict {
-        Some(Gate::Open(id)) => Ok((id, false)),
-        Some(Gate::Content(id)) => Ok((id, true)),
-        Some(Gate::Ring) => Err(step_aside(fs, node)),
-        Some(Gate::Others) => {
-            fs.push.wake();
-            Err(Stop::Wait)
-        }
-        Some(Gate::Back(gone)) => {
-            fs.drop_if_doomed(gone)?;
-            fs.push.wake();
-            Err(Stop::Wait)
-        }
-        Some(Gate::Hidden) => {
-            // Nobody would see it there.
-            if !pull::bring_back(fs, node.ino)? {
-                put_off(fs, node, now + WAIT)?;
-            }
-            Err(Stop::Wait)
-        }
-        None => Err(Stop::Wait),
-    }
-}
-
-/// What [`gate`] found.
-enum Gate {
-    /// Nothing is in the way.
-    Open(NodeId),
-    /// Of a ring with a delete in it, which waits until this content is safe under another row: that goes first.
-    Content(NodeId),
-    /// It waits for nodes that wait for it: a ring of names or folders, which it can leave.
-    Ring,
-    /// The same, and others have to leave the ring.
-    Others,
-    /// It has the row back that this node, which is gone here, had of it.
-    Back(Ino),
-    /// Its folder is below one that is gone.
-    Hidden,
-}
-
-/// The node that has to be brought over before this one: its folder, if the server does not know that, or (lest a
-/// folder come to lie below itself there) if that has not been moved to its place; and who holds its name there.
-fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>> {
-    let Some(id) = parent.id() else { return Ok(Some(parent.ino)) };
-    let places = node.remote.is_none() || node.moved;
-    if node.kind == Kind::Folder && node.remote.is_some() && places {
-        if parent.moved {
-            return Ok(Some(parent.ino));
-        }
-        if let Some(first) = pull::rings::in_the_way(tx, node, parent)? {
-            return Ok(Some(first));
-        }
-    }
-    if places { name_holder(tx, node, id) } else { Ok(None) }
-}
-
-/// A dirty node that, on the server, still has the name this one wants.
-fn name_holder(tx: &Tx, node: &Node, folder: &NodeId) -> store::Result<Option<Ino>> {
-    let holders = nodes::holders(tx, folder, &node.name)?;
-    Ok(holders.into_iter().find(|h| h.ino != node.ino && h.is_dirty() && (h.moved || h.tomb)).map(|h| h.ino))
-}
-
-/// The others of a ring: following who waits for whom leads back. Empty if it does not.
-fn ring_of(tx: &Tx, start: &Node) -> store::Result<Vec<Ino>> {
-    let mut others = Vec::new();
-    let mut at = start.waits_for;
-    while let Some(ino) = at.filter(|_| others.len() < CHAIN) {
-        if ino == start.ino {
-            return Ok(others);
-        }
-        others.push(ino);
-        at = nodes::get(tx, ino)?.filter(Node::is_dirty).and_then(|n| n.waits_for);
-    }
-    Ok(Vec::new())
-}
-
-/// Whether one of a ring is a delete: it holds a name, and waits for its bytes to be safe elsewhere.
-fn through_a_delete(tx: &Tx, ring: &[Ino]) -> store::Result<bool> {
-    for ino in ring {
-        if nodes::get(tx, *ino)?.is_some_and(|n| n.tomb) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A node without a row waits for a delete that waits for it: the delete has the row that was the node's own before it took
-/// another's over, and lost that to somebody's edit. It takes its own back. Which node was to be deleted.
-fn former_self(tx: &Tx, node: &Node, ring: &[Ino]) -> store::Result<Option<Ino>> {
-    if node.remote.is_some() || node.kind != Kind::File || nodes::intent(tx, node.ino)?.is_some() {
-        return Ok(None);
-    }
-    for ino in ring {
-        let Some(gone) = nodes::get(tx, *ino)?.filter(|n| n.tomb && n.waits_for == Some(node.ino)) else {
-            continue;
-        };
-        let Some(row) = gone.remote.clone().filter(|r| r.kind == Kind::File) else { continue };
-        if nodes::intent(tx, gone.ino)?.is_none() {
-            let again = Node { waits_for: None, due: 0, ..node.clone() };
-            give_back_identity(tx, &gone, again, row)?;
-            return Ok(Some(gone.ino));
-        }
-    }
-    Ok(None)
-}
-
-/// Marks a node to be renamed to a name nobody wants, so that the others of its ring can move.
-fn step_aside(fs: &Fs, node: &Node) -> Stop {
-    let aside = format!("{}.inxtfs-moving-{}", &node.name.chars().take(64).collect::<String>(), node.ino);
-    let done = fs.db().write(|tx| {
-        let Some(mut current) = nodes::get(tx, node.ino)? else { return Ok(()) };
-        current.waits_for = None;
-        current.due = 0;
-        nodes::save(tx, &current)?;
-        let Some(row) = current.remote.as_ref() else { return Ok(()) };
-        let Some(parent) = row.parent.clone() else { return Ok(()) };
-        let name =
-            if current.kind == Kind::File { RemoteName::split(&aside) } else { RemoteName::whole(&aside) };
-        nodes::put_intent(tx, node.ino, &Intent::Relocate { parent, name }, now_ms())
-    });
-    match done {
-        // The intent is not on its way yet; resolving it sends it.
-        Ok(()) => {
-            fs.push.wake();
-            Stop::Wait
-        }
-        Err(e) => e.into(),
-    }
 }
 
 async fn mkdir(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
@@ -375,9 +210,7 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
         Ok(row) => Some(row),
         // Deleted folders are not found at all; a new one may merely not be seen yet.
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
-            parent.remote.clone().map(|r| Row { status: Status::Deleted, ..r })
-        }
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => parent.remote.clone().map(Row::vanished),
         Err(_) => None,
     };
     if let Some(row) = seen
@@ -395,14 +228,46 @@ async fn row_missing(fs: &Arc<Fs>, node: &Node) {
     let young = marks.iter().any(|m| fs.db().read(|c| nodes::echoed(c, node.ino, m, since)).unwrap_or(true));
     let gone = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
         Ok(seen) if seen.status != Status::Exists => seen,
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => {
-            Row { status: Status::Deleted, ..row.clone() }
+        Ok(seen) if seen.kind == Kind::Folder => {
+            if let Err(e) = leave_stranded(fs, node, &seen) {
+                tracing::warn!(error = %e, "a folder that cannot be moved could not be made anew");
+            }
+            return;
         }
+        Err(remote::Error::NotFound) if node.tries >= 3 && !young => row.clone().vanished(),
         _ => return,
     };
     if let Err(e) = pull::apply(fs, vec![gone], pull::From::Fresh) {
         tracing::warn!(error = %e, "what happened to a row could not be merged");
     }
+}
+
+/// The service takes a folder into one that was deleted for good, and never lets it be moved out again: it is made anew, and
+/// what is in it moves there.
+fn leave_stranded(fs: &Fs, node: &Node, row: &Row) -> Result<()> {
+    fs.db().write(|tx| {
+        let home = row.parent.as_ref().map(|id| nodes::by_remote(tx, id)).transpose()?.flatten();
+        if !home.and_then(|h| h.remote).is_some_and(|r| r.status == Status::Deleted) {
+            return Ok(());
+        }
+        let Some(mut left) = nodes::get(tx, node.ino)?.filter(|n| n.id() == Some(&row.id)) else {
+            return Ok(());
+        };
+        (left.remote, left.moved) = (None, false);
+        nodes::save(tx, &left)?;
+        let mut after = Ino(0);
+        loop {
+            let page = nodes::children(tx, left.ino, after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.ino;
+            for mut child in page {
+                child.moved = is_moved(tx, &child)?;
+                nodes::save(tx, &child)?;
+            }
+        }
+    })?;
+    fs.push.wake();
+    Ok(())
 }
 
 /// To be tried again at `due`. A node that has changed since has a time of its own.

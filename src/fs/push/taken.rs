@@ -8,7 +8,7 @@ use crate::fs::{Fs, Result, pull};
 use crate::names::RemoteName;
 use crate::remote;
 use crate::store::nodes::{self, Node};
-use crate::types::{NodeId, Row, Status};
+use crate::types::{NodeId, Row};
 
 /// So many failures are put down to lag before the server is believed.
 pub(super) const REFUSALS: u32 = 3;
@@ -36,7 +36,7 @@ async fn ask(fs: &Arc<Fs>, node: &Node, folder: &NodeId) -> Result<Option<Vec<Ro
         let Some(row) = suspect.remote.filter(|r| !rows.iter().any(|seen| seen.id == r.id)) else { continue };
         match fs.health.note(fs.remote.stat(suspect.kind, &row.id).await) {
             Ok(row) => rows.push(row),
-            Err(remote::Error::NotFound) => rows.push(Row { status: Status::Deleted, ..row }),
+            Err(remote::Error::NotFound) => rows.push(row.vanished()),
             Err(_) => return Ok(None),
         }
     }

@@ -12,7 +12,7 @@ use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
 use crate::store::{self, Conn, ContentId};
-use crate::types::{Ino, Kind, NodeId, Row, Status};
+use crate::types::{Ino, Kind, NodeId, Row};
 
 /// Items of one request.
 const BATCH: usize = 50;
@@ -348,7 +348,7 @@ async fn ask(fs: &Arc<Fs>, node: &Node, from: pull::From) -> Result<()> {
     }
     let seen = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
         Ok(row) => row,
-        Err(remote::Error::NotFound) => Row { status: Status::Deleted, ..row.clone() },
+        Err(remote::Error::NotFound) => row.clone().vanished(),
         Err(_) => return Ok(()),
     };
     pull::apply(fs, vec![seen], from)

@@ -99,7 +99,7 @@ pub struct Injected {
 enum Step {
     Act(Action),
     Park(Side, oneshot::Sender<()>),
-    Hold(oneshot::Sender<()>, oneshot::Receiver<()>),
+    Hold(Side, oneshot::Sender<()>, oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -152,8 +152,17 @@ impl Fault {
     /// The `nth` call of `method` from now waits: the receiver hears when it is there, and it goes on, as if nothing
     /// had been, once the sender has sent or is dropped.
     pub fn hold_at(&self, method: Method, nth: u64) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        self.hold(method, nth, Side::Before)
+    }
+
+    /// The same; what waits is the answer.
+    pub fn hold_answer(&self, method: Method, nth: u64) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        self.hold(method, nth, Side::After)
+    }
+
+    fn hold(&self, method: Method, nth: u64, side: Side) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let ((reached, hears), (release, released)) = (oneshot::channel(), oneshot::channel());
-        self.plan.lock().schedule(method, nth, Step::Hold(reached, released));
+        self.plan.lock().schedule(method, nth, Step::Hold(side, reached, released));
         (hears, release)
     }
 
@@ -226,10 +235,16 @@ impl Fault {
                 Ok((call.await?, Some(after)))
             }
             Some(Step::Act(Action::Truncate(_))) => Err(Error::Offline("injected".into())),
-            Some(Step::Hold(reached, released)) => {
+            Some(Step::Hold(Side::Before, reached, released)) => {
                 let _ = reached.send(()); // the test may have stopped listening
                 let _ = released.await; // or be over
                 Ok((call.await?, None))
+            }
+            Some(Step::Hold(Side::After, reached, released)) => {
+                let answer = call.await?;
+                let _ = reached.send(());
+                let _ = released.await;
+                Ok((answer, None))
             }
             Some(Step::Park(side, reached)) => {
                 if side == Side::After {

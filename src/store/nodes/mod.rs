@@ -158,6 +158,10 @@ impl Node {
     pub fn buried(&mut self) -> Option<ContentId> {
         (self.tomb, self.linked, self.moved, self.emptied) = (false, false, false, false);
         (self.tries, self.blocked, self.error, self.uploaded) = (0, None, None, None);
+        if let Some(row) = &self.remote {
+            // That is what is there again should somebody restore it.
+            (self.size, self.mtime) = (row.size, row.modified);
+        }
         self.content.take()
     }
 

@@ -134,6 +134,7 @@ pub fn run(
                     if let Err(e) = catch_unwind(AssertUnwindSafe(|| life.live())) {
                         failed.store(true, Ordering::Relaxed);
                         eprintln!("{what}: INXTFS_SEED={seed}\n{}", life.log.join("\n"));
+                        eprintln!("there:\n{}", life.world.story(&life.e));
                         std::panic::resume_unwind(e);
                     }
                     struck.fetch_add(life.e.fault.injected().len() as u64, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use inxtfs::api::{ClientId, Gateway, Tuning};
-use inxtfs::emulator::{AccountSpec, Action, Config, Emulator, Fault, Tier};
+use inxtfs::emulator::{AccountSpec, Action, Config, Emulator, Fault, Mark, Tier};
 use inxtfs::remote::fault::{self, Fault as Injector};
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::memory::Memory;
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use super::super::harness::{Engine, PATIENCE};
 use super::lives::Life;
-use super::world::{Tree, World};
+use super::world::{Tree, World, table};
 use super::{Dice, config, number, run, steps};
 
 const EMAIL: &str = "user@example.com";
@@ -203,7 +203,11 @@ impl World for Wire {
     }
 
     fn reconnect(&self, e: &mut Engine) {
-        // Its connections went with the runtime.
+        // Its connections went with the runtime. What the service was doing for them it goes on with, which may be seen by
+        // others only after they had looked at what they change.
+        while self.emulator.request_log().take_crowd() > 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         e.fault = injector(self.connect(), e.fault.seed());
     }
 
@@ -240,5 +244,16 @@ impl World for Wire {
         let page = self.on(self.second.changes(Kind::File, Scope::All, Cursor::default())).unwrap();
         assert!(page.next.is_none());
         page.rows.into_iter().filter(|r| r.status != Status::Deleted).collect()
+    }
+
+    fn story(&self, _: &Engine) -> String {
+        let asked = self.emulator.request_log().since(Mark::START);
+        let requests: String = asked
+            .iter()
+            .filter(|r| r.client.as_deref() == Some("first"))
+            .map(|r| format!("{:?} {} {} {:?}\n", r.started, r.method, r.path, r.status))
+            .collect();
+        let rows = |kind| self.on(self.second.changes(kind, Scope::All, Cursor::default())).unwrap().rows;
+        format!("{requests}{}{}", table(&rows(Kind::Folder)), table(&rows(Kind::File)))
     }
 }

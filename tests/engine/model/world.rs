@@ -43,6 +43,18 @@ pub trait World {
     fn content(&self, e: &Engine, row: &Row) -> Option<Bytes>;
     /// All files that are not deleted for good, the trash and what is below it included.
     fn files(&self, e: &Engine) -> Vec<Row>;
+    /// For a person who asks why: what was asked at last, where that is known, and what is there.
+    fn story(&self, e: &Engine) -> String;
+}
+
+/// Rows, one a line.
+pub fn table(rows: &[Row]) -> String {
+    let line = |r: &Row| {
+        let parent = r.parent.as_ref().map_or("-", |p| p.as_str());
+        let (kind, name, status, at) = (r.kind, r.name.display(), r.status, r.updated.to_millis_precision());
+        format!("{:?} {} in {parent}: {name:?} {status:?}, {at:?}, {:?}\n", kind, r.id.as_str(), r.content)
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The cloud in memory.
@@ -105,6 +117,10 @@ impl World for Mem {
     fn files(&self, _: &Engine) -> Vec<Row> {
         let rows = self.cloud.rows().into_iter();
         rows.filter(|r| r.kind == Kind::File && r.status != Status::Deleted).collect()
+    }
+
+    fn story(&self, _: &Engine) -> String {
+        table(&self.cloud.rows())
     }
 }
 
