@@ -215,7 +215,12 @@ impl World for Wire {
         self.on(async {
             let (mut found, mut todo) = (Vec::new(), vec![(String::new(), self.second.account().root)]);
             while let Some((path, folder)) = todo.pop() {
-                for row in self.second.list(&folder).await.unwrap() {
+                let rows = match self.second.list(&folder).await {
+                    // It went while the tree was walked.
+                    Err(inxtfs::remote::Error::NotFound) => continue,
+                    rows => rows.unwrap(),
+                };
+                for row in rows {
                     let path = format!("{path}{}", row.name.display());
                     if row.kind == Kind::Folder {
                         todo.push((format!("{path}/"), row.id.clone()));
