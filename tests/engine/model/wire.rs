@@ -15,7 +15,7 @@ use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
 use inxtfs::remote::{Cursor, Method, Remote, Scope};
-use inxtfs::types::{Kind, Row, Status, Urgency};
+use inxtfs::types::{Kind, Row, Urgency};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -245,20 +245,23 @@ impl World for Wire {
         })
     }
 
-    fn files(&self, _: &Engine) -> Vec<Row> {
-        let page = self.on(self.second.changes(Kind::File, Scope::All, Cursor::default())).unwrap();
-        assert!(page.next.is_none());
-        page.rows.into_iter().filter(|r| r.status != Status::Deleted).collect()
+    fn rows(&self, _: &Engine) -> Vec<Row> {
+        let mut all = Vec::new();
+        for kind in [Kind::Folder, Kind::File] {
+            let page = self.on(self.second.changes(kind, Scope::All, Cursor::default())).unwrap();
+            assert!(page.next.is_none());
+            all.extend(page.rows);
+        }
+        all
     }
 
-    fn story(&self, _: &Engine) -> String {
+    fn story(&self, e: &Engine) -> String {
         let asked = self.emulator.request_log().since(Mark::START);
         let requests: String = asked
             .iter()
             .filter(|r| r.client.as_deref() == Some("first"))
             .map(|r| format!("{:?} {} {} {:?}\n", r.started, r.method, r.path, r.status))
             .collect();
-        let rows = |kind| self.on(self.second.changes(kind, Scope::All, Cursor::default())).unwrap().rows;
-        format!("{requests}{}{}", table(&rows(Kind::Folder)), table(&rows(Kind::File)))
+        format!("{requests}{}", table(&self.rows(e)))
     }
 }
