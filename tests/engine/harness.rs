@@ -144,9 +144,14 @@ impl Engine {
     // By path.
 
     /// A path's folder and its last name.
-    fn split<'p>(&self, path: &'p str) -> Result<(Ino, &'p [u8])> {
+    pub fn split<'p>(&self, path: &'p str) -> Result<(Ino, &'p [u8])> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok((self.ino(folder)?, name.as_bytes()))
+        let ino = self.ino(folder)?;
+        // As the kernel finds its way: one end of a rename before it looks at the other.
+        if self.fs().getattr(ino)?.kind != Kind::Folder {
+            return Err(Error::NotDir);
+        }
+        Ok((ino, name.as_bytes()))
     }
 
     pub fn ino(&self, path: &str) -> Result<Ino> {

@@ -272,3 +272,17 @@ fn a_file_goes_on_in_a_new_folder_that_replaces_its_own() {
     e.converged();
     assert_eq!(e.cloud_tree().keys().collect::<Vec<_>>(), ["a", "a/f"]);
 }
+
+#[test]
+fn a_folder_takes_the_name_of_one_that_went_into_it() {
+    // The name is free once that one is in its place, which is in a folder that has no name yet.
+    let e = Engine::new();
+    e.mkdir("p").unwrap();
+    e.mkdir("x").unwrap();
+    e.put("x/f", b"f").unwrap();
+    e.converged();
+    e.rename("x", "p/y").unwrap();
+    e.rename("p", "x").unwrap();
+    e.converged();
+    assert_eq!(e.cloud_tree().keys().collect::<Vec<_>>(), ["x", "x/y", "x/y/f"]);
+}

@@ -159,8 +159,9 @@ fn open(tx: &Tx, node: &Node, parent: &Node, ring: Ring) -> store::Result<Option
     if deletes && node.remote.is_some() && node.content_dirty() {
         return Ok(parent.id().cloned().map(Gate::Content));
     }
-    if node.remote.is_none() || deletes {
-        // It cannot step aside; another of the ring can.
+    let is_aside = node.remote.as_ref().is_some_and(|r| r.name.display() == aside(node));
+    if node.remote.is_none() || deletes || is_aside {
+        // It cannot step aside, or has; another of the ring can.
         ring.others.iter().try_for_each(|n| nodes::defer(tx, n.ino, 0))?;
         return Ok((!ring.others.is_empty()).then_some(Gate::Others));
     }
@@ -184,10 +185,15 @@ fn former_self(tx: &Tx, node: &Node, ring: &[Node]) -> store::Result<Option<Ino>
     Ok(None)
 }
 
+/// A name nobody wants.
+fn aside(node: &Node) -> String {
+    format!("{}.inxtfs-moving-{}", &node.name.chars().take(64).collect::<String>(), node.ino)
+}
+
 /// Marks a node to be renamed to a name nobody wants, where it is or in another folder, so that the others of its ring can
 /// move.
 fn step_aside(fs: &Fs, node: &Node, to: Option<NodeId>) -> Stop {
-    let aside = format!("{}.inxtfs-moving-{}", &node.name.chars().take(64).collect::<String>(), node.ino);
+    let aside = aside(node);
     let done = fs.db().write(|tx| {
         let Some(mut current) = nodes::get(tx, node.ino)? else { return Ok(()) };
         current.waits_for = None;

@@ -377,12 +377,8 @@ impl Life {
     }
 
     fn rename_there(&self, from: &str, to: &str, noreplace: bool) -> Result<(), Error> {
-        let part = |path: &str| -> Result<(Ino, String), Error> {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            Ok((self.e.ino(folder)?, name.to_owned()))
-        };
-        let (from, to) = (part(from)?, part(to)?);
-        self.e.get(self.e.fs().rename(from.0, from.1.as_bytes(), to.0, to.1.as_bytes(), noreplace))
+        let (from, to) = (self.e.split(from)?, self.e.split(to)?);
+        self.e.get(self.e.fs().rename(from.0, from.1, to.0, to.1, noreplace))
     }
 
     fn unlink(&mut self) {

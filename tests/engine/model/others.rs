@@ -12,7 +12,7 @@ use inxtfs::types::{Kind, NodeId, Row};
 use super::super::harness::PATIENCE;
 use super::lives::Life;
 use super::reference::{Entry, File, Reference, short};
-use super::world::{Tree, lies_below, subtree};
+use super::world::{files, lies_below, rows_below};
 
 /// What the service does late is done after this long of sending.
 const JOBS: Duration = Duration::from_secs(1);
@@ -304,11 +304,11 @@ impl Life {
 
     fn nothing_is_lost(&self) {
         let shown: Vec<_> = self.plain.files.values().filter_map(|f| f.bytes.clone()).collect();
-        let rows = self.world.files(&self.e);
+        let rows = self.world.rows(&self.e);
         let mut kept = None;
         for bytes in self.dear.iter().filter(|b| !shown.contains(b)) {
             let kept: &Vec<_> = kept
-                .get_or_insert_with(|| rows.iter().filter_map(|r| self.world.content(&self.e, r)).collect());
+                .get_or_insert_with(|| files(&rows).filter_map(|r| self.world.content(&self.e, r)).collect());
             let binned = self.binned.contains(bytes) && kept.contains(bytes);
             assert!(binned, "lost: {}; there: {}", short(bytes), kept.contains(bytes));
         }
@@ -346,8 +346,8 @@ impl Life {
                 })
             }
             (4..=6, Some((path, row)), _) => self.other_writes(&path, &row),
-            (7, _, Some((path, row))) => self.other_removes(&tree, &path, &row, false),
-            (8, _, Some((path, row))) if self.dice.one_in(2) => self.other_removes(&tree, &path, &row, true),
+            (7, _, Some((path, row))) => self.other_removes(&path, &row, false),
+            (8, _, Some((path, row))) if self.dice.one_in(2) => self.other_removes(&path, &row, true),
             _ => Ok(()),
         };
         match outcome {
@@ -409,33 +409,54 @@ impl Life {
         Ok(())
     }
 
-    fn other_removes(&mut self, tree: &Tree, path: &str, row: &Row, for_good: bool) -> Result<(), Error> {
+    fn other_removes(&mut self, path: &str, row: &Row, for_good: bool) -> Result<(), Error> {
         self.note(format!("other: {} {path}", if for_good { "delete" } else { "trash" }));
-        let below: Vec<_> = subtree(tree, path).filter(|(_, r)| r.kind == Kind::File).collect();
-        let contents: Vec<_> = below.iter().map(|(_, r)| self.world.content(&self.e, r)).collect();
         let (kind, id) = (row.kind, row.id.clone());
+        let before = self.contents_below(&id);
+        let call_id = id.clone();
         self.there(|r| {
             Box::pin(async move {
-                if for_good { r.delete(kind, &id).await } else { r.trash(&[(kind, id)]).await }
+                if for_good { r.delete(kind, &call_id).await } else { r.trash(&[(kind, call_id)]).await }
             })
         })?;
-        for bytes in contents {
-            if for_good {
-                self.loses(bytes);
-            } else {
-                self.binned.extend(bytes.filter(|b| self.dear.contains(b)));
-            }
+        if !for_good {
+            // What we were sending may have arrived just before.
+            let all = before.into_iter().chain(self.contents_below(&id)).filter_map(|(_, bytes)| bytes);
+            self.binned.extend(all.filter(|b| self.dear.contains(b)).collect::<Vec<_>>());
+            return Ok(());
         }
-        if for_good && row.kind == Kind::Folder {
+        let rows = self.world.rows(&self.e);
+        let known = |r: &&Row| before.iter().any(|(seen, _)| seen.id == r.id && seen.content == r.content);
+        if !rows_below(&rows, &id).iter().filter(|r| r.kind == Kind::File).all(known) {
+            self.forget_what_is_nowhere(&rows);
+        }
+        before.into_iter().for_each(|(_, bytes)| self.loses(bytes));
+        if row.kind == Kind::Folder {
             // With it goes what was put into the trash from below it; where that lay is not kept here.
             for bytes in std::mem::take(&mut self.binned) {
                 self.dear.remove(&bytes);
             }
         }
-        if for_good && self.dice.one_in(2) {
+        if self.dice.one_in(2) {
             self.world.settle();
         }
         Ok(())
+    }
+
+    /// The files at or below a row that a delete of it takes along.
+    fn contents_below(&self, top: &NodeId) -> Vec<(Row, Option<Bytes>)> {
+        let rows = self.world.rows(&self.e);
+        let below = rows_below(&rows, top).into_iter();
+        let lives =
+            |r: &&Row| r.kind == Kind::File && (r.status == inxtfs::types::Status::Exists || r.id == *top);
+        below.filter(lives).map(|r| (r.clone(), self.world.content(&self.e, r))).collect()
+    }
+
+    /// Something that had just arrived was deleted for good with the rest: it cannot be asked for any more.
+    fn forget_what_is_nowhere(&mut self, rows: &[Row]) {
+        let there: Vec<_> = files(rows).filter_map(|r| self.world.content(&self.e, r)).collect();
+        let here: Vec<_> = self.plain.files.values().filter_map(|f| f.bytes.clone()).collect();
+        self.dear.retain(|b| there.contains(b) || here.contains(b));
     }
 }
 

@@ -15,7 +15,7 @@ use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
 use inxtfs::remote::{Cursor, Method, Remote, Scope};
-use inxtfs::types::{Kind, Row, Status, Urgency};
+use inxtfs::types::{Kind, Row, Urgency};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -215,7 +215,12 @@ impl World for Wire {
         self.on(async {
             let (mut found, mut todo) = (Vec::new(), vec![(String::new(), self.second.account().root)]);
             while let Some((path, folder)) = todo.pop() {
-                for row in self.second.list(&folder).await.unwrap() {
+                let rows = match self.second.list(&folder).await {
+                    // It went while the tree was walked.
+                    Err(inxtfs::remote::Error::NotFound) => continue,
+                    rows => rows.unwrap(),
+                };
+                for row in rows {
                     let path = format!("{path}{}", row.name.display());
                     if row.kind == Kind::Folder {
                         todo.push((format!("{path}/"), row.id.clone()));
@@ -240,20 +245,23 @@ impl World for Wire {
         })
     }
 
-    fn files(&self, _: &Engine) -> Vec<Row> {
-        let page = self.on(self.second.changes(Kind::File, Scope::All, Cursor::default())).unwrap();
-        assert!(page.next.is_none());
-        page.rows.into_iter().filter(|r| r.status != Status::Deleted).collect()
+    fn rows(&self, _: &Engine) -> Vec<Row> {
+        let mut all = Vec::new();
+        for kind in [Kind::Folder, Kind::File] {
+            let page = self.on(self.second.changes(kind, Scope::All, Cursor::default())).unwrap();
+            assert!(page.next.is_none());
+            all.extend(page.rows);
+        }
+        all
     }
 
-    fn story(&self, _: &Engine) -> String {
+    fn story(&self, e: &Engine) -> String {
         let asked = self.emulator.request_log().since(Mark::START);
         let requests: String = asked
             .iter()
             .filter(|r| r.client.as_deref() == Some("first"))
             .map(|r| format!("{:?} {} {} {:?}\n", r.started, r.method, r.path, r.status))
             .collect();
-        let rows = |kind| self.on(self.second.changes(kind, Scope::All, Cursor::default())).unwrap().rows;
-        format!("{requests}{}{}", table(&rows(Kind::Folder)), table(&rows(Kind::File)))
+        format!("{requests}{}", table(&self.rows(e)))
     }
 }

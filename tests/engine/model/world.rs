@@ -41,8 +41,8 @@ pub trait World {
     fn tree(&self, e: &Engine) -> Tree;
     /// A living or trashed file's bytes.
     fn content(&self, e: &Engine, row: &Row) -> Option<Bytes>;
-    /// All files that are not deleted for good, the trash and what is below it included.
-    fn files(&self, e: &Engine) -> Vec<Row>;
+    /// Every row, whatever its state.
+    fn rows(&self, e: &Engine) -> Vec<Row>;
     /// For a person who asks why: what was asked at last, where that is known, and what is there.
     fn story(&self, e: &Engine) -> String;
 }
@@ -114,9 +114,8 @@ impl World for Mem {
         self.cloud.content(&row.id)
     }
 
-    fn files(&self, _: &Engine) -> Vec<Row> {
-        let rows = self.cloud.rows().into_iter();
-        rows.filter(|r| r.kind == Kind::File && r.status != Status::Deleted).collect()
+    fn rows(&self, _: &Engine) -> Vec<Row> {
+        self.cloud.rows()
     }
 
     fn story(&self, _: &Engine) -> String {
@@ -124,11 +123,23 @@ impl World for Mem {
     }
 }
 
-/// A folder and everything below it, in a tree.
-pub fn subtree<'t>(tree: &'t Tree, top: &str) -> impl Iterator<Item = &'t (String, Row)> {
-    let below = format!("{top}/");
-    let top = top.to_owned();
-    tree.iter().filter(move |(p, _)| *p == top || p.starts_with(&below))
+/// All files that are not deleted for good, the trash and what is below it included.
+pub fn files(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    rows.iter().filter(|r| r.kind == Kind::File && r.status != Status::Deleted)
+}
+
+/// A row and everything below it, whatever its state.
+pub fn rows_below<'r>(rows: &'r [Row], top: &NodeId) -> Vec<&'r Row> {
+    let mut found: Vec<_> = rows.iter().filter(|r| r.id == *top).collect();
+    let mut next = 0;
+    while let Some(at) = found.get(next).map(|r| r.id.clone()) {
+        let below =
+            rows.iter().filter(|r| r.parent.as_ref() == Some(&at) && !found.iter().any(|f| f.id == r.id));
+        let below: Vec<_> = below.collect();
+        found.extend(below);
+        next += 1;
+    }
+    found
 }
 
 /// Whether a row is `id` or lies below it.
