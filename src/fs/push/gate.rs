@@ -30,6 +30,8 @@ enum Gate {
     Back(Ino),
     /// Its folder is below one that is gone.
     Hidden,
+    /// Others moved it into a folder that no feed has told of.
+    Nowhere,
 }
 
 /// A node's folder is on the server, nothing it waits for is dirty, and nobody else holds its name there. Returns the
@@ -38,7 +40,8 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
-            return Ok(None);
+            nodes::defer(tx, node.ino, now + WAIT)?;
+            return Ok(Some(Gate::Nowhere));
         };
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
@@ -72,6 +75,12 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
             // Nobody would see it there.
             if !pull::bring_back(fs, node.ino)? {
                 put_off(fs, node, now + WAIT)?;
+            }
+            Err(Stop::Wait)
+        }
+        Some(Gate::Nowhere) => {
+            if let Some(folder) = node.remote.as_ref().and_then(|r| r.parent.clone()) {
+                fs.pull.doubt(fs, folder, Kind::Folder);
             }
             Err(Stop::Wait)
         }
