@@ -264,7 +264,7 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
     for (id, kind) in due {
         let row = match fs.health.note(fs.remote.stat(kind, &id).await) {
             Ok(row) => Some(row),
-            Err(remote::Error::NotFound) => gone(fs, &id, kind)?,
+            Err(remote::Error::NotFound) => gone(fs, &id)?,
             Err(e) => return Err(e.into()),
         };
         fs.pull.doubted.lock().remove(&id);
@@ -275,14 +275,10 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
     Ok(())
 }
 
-/// A row that is not found any more, as deleted. A folder may never have been known, but for what others moved into it.
-pub(super) fn gone(fs: &Fs, id: &NodeId, kind: Kind) -> Result<Option<Row>> {
+/// A row that is not found any more, as deleted.
+pub(super) fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
     let node = fs.db().read(|c| nodes::by_remote(c, id))?;
-    let row = match node {
-        Some(node) => node.remote,
-        None => (kind == Kind::Folder).then(|| Row::unheard_of(id.clone())),
-    };
-    Ok(row.map(Row::vanished))
+    Ok(node.and_then(|n| n.remote).map(Row::vanished))
 }
 
 impl Fs {

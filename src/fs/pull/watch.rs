@@ -141,7 +141,7 @@ pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
         };
         let row = match fs.health.note(fs.remote.stat(Kind::File, &id).await) {
             Ok(row) => Some(row),
-            Err(remote::Error::NotFound) => feed::gone(fs, &id, Kind::File)?,
+            Err(remote::Error::NotFound) => feed::gone(fs, &id)?,
             Err(e) => return Err(e.into()),
         };
         apply(fs, row.into_iter().collect(), From::Fresh)?;

@@ -79,10 +79,8 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
             Err(Stop::Wait)
         }
         Some(Gate::Nowhere) => {
-            if let Some(folder) = node.remote.as_ref().and_then(|r| r.parent.clone()) {
-                fs.pull.doubt(fs, folder, Kind::Folder);
-            }
-            Err(Stop::Wait)
+            let folder = node.remote.as_ref().and_then(|r| r.parent.clone());
+            Err(folder.map_or(Stop::Wait, Stop::Lost))
         }
         None => Err(Stop::Wait),
     }
@@ -128,11 +126,22 @@ fn ring_of(tx: &Tx, start: &Node) -> store::Result<Option<Ring>> {
             return Ok(Some(Ring { others, outside: None }));
         }
         let Some(next) = nodes::get(tx, ino)?.filter(Node::is_dirty) else { break };
-        let outside = if next.tomb && next.kind == Kind::Folder { way_out(tx, start, ino)? } else { None };
+        let emptied_first = next.tomb && next.kind == Kind::Folder;
         at = next.waits_for;
         others.push(next);
+        if !emptied_first {
+            continue;
+        }
+        let outside = way_out(tx, start, ino)?;
         if outside.is_some() {
             return Ok(Some(Ring { others, outside }));
+        }
+        // A delete in it may wait until its bytes are safe with the one it was looked for.
+        for waiting in nodes::waiting_on(tx, start.ino)? {
+            if waiting.tomb && way_out(tx, &waiting, ino)?.is_some() {
+                others.push(waiting);
+                return Ok(Some(Ring { others, outside: None }));
+            }
         }
     }
     Ok(None)

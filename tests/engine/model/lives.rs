@@ -346,6 +346,7 @@ impl Life {
             self.changed(ino, |b| b.resize(to, 0));
             self.acknowledged(ino);
         }
+        self.plain.files.get_mut(&ino).unwrap().mtime = None;
     }
 
     fn set_mtime(&mut self) {
