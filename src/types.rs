@@ -127,6 +127,25 @@ pub struct Row {
 }
 
 impl Row {
+    /// A folder of which nothing is known but that something lay in it.
+    #[must_use]
+    pub fn unheard_of(id: NodeId) -> Self {
+        Row {
+            id,
+            parent: None,
+            kind: Kind::Folder,
+            name: RemoteName::whole("recovered"),
+            status: Status::Exists,
+            bucket: None,
+            content: None,
+            size: 0,
+            readable: true,
+            created: Timestamp::default(),
+            modified: Timestamp::default(),
+            updated: Timestamp::UNKNOWN,
+        }
+    }
+
     /// The same row, which is not found any more: it is deleted, and only a feed knows since when.
     #[must_use]
     pub fn vanished(self) -> Self {

@@ -123,6 +123,23 @@ fn a_replace_whose_answer_was_lost_is_adopted_or_made_with_a_fresh_object() {
 }
 
 #[test]
+fn a_replace_whose_answer_was_lost_is_kept_though_they_trashed_the_file_since() {
+    let e = Engine::new();
+    e.put("f.txt", b"before").unwrap();
+    e.converged();
+    let row = e.row("f.txt");
+    e.put("f.txt", b"edited").unwrap();
+    e.fault.script(M::Replace, 1, Action::Lost);
+    let (reached, look) = e.fault.hold_at(M::Stat, 2);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    e.foreign_trash(&row);
+    look.send(()).unwrap();
+    e.converged();
+    assert_eq!(e.cloud.files().into_iter().collect::<Vec<_>>(), [("f.txt".to_owned(), "edited".into())]);
+}
+
+#[test]
 fn a_move_whose_answer_was_lost_is_found_done_or_repeated() {
     for how in [None, Some(Side::Before), Some(Side::After)] {
         let mut e = Engine::new();

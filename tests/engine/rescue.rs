@@ -411,6 +411,49 @@ fn what_they_renamed_before_its_answer_came_is_known_as_ours() {
 }
 
 #[test]
+fn what_they_put_into_a_folder_just_before_our_delete_of_it_lives() {
+    // Found by two mounts: the look before the delete had not shown it.
+    for folder in ["d", "d/e"] {
+        let e = small();
+        let (reached, go) = e.fault.hold_at(Method::Trash, 1);
+        let into = e.row(folder).id;
+        e.remove_all("d").unwrap();
+        e.begin_drain();
+        e.block_on(reached).unwrap();
+        e.foreign_file(&into, "theirs", b"theirs");
+        let made = e.cloud.add_folder(&into, "made");
+        e.foreign_file(&made.id, "below", b"below");
+        go.send(()).unwrap();
+        let theirs = |name: &str| format!("{folder}/{name}");
+        eventually("it is there", || e.exists(&theirs("theirs")) && e.exists(&theirs("made/below")));
+        e.converged();
+        is(&e, &[(&theirs("made/below"), "below"), (&theirs("theirs"), "theirs"), ("out", "out")]);
+    }
+}
+
+#[test]
+fn what_we_edit_and_they_moved_into_a_folder_nobody_told_us_of_lives_when_that_goes() {
+    for deleted in [false, true] {
+        let e = small();
+        let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+        e.block_on(reached).unwrap();
+        e.put("out", b"edited").unwrap();
+        let n = e.cloud.add_folder(&e.cloud_root(), "n");
+        e.foreign_move(&e.row("out"), &n.id, "moved");
+        if deleted {
+            e.foreign_delete(&n);
+        } else {
+            e.foreign_trash(&n);
+        }
+        look.send(()).unwrap();
+        eventually("it is told", || !e.exists("out"));
+        e.converged();
+        let path = if deleted { "recovered/moved" } else { "n/moved" };
+        is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f"), (path, "edited")]);
+    }
+}
+
+#[test]
 fn a_file_removed_with_its_folder_while_its_request_is_under_way_is_settled_by_itself() {
     for method in [Method::Put, Method::Replace] {
         let e = small();

@@ -28,11 +28,21 @@ pub(super) struct Merge<'a> {
     pub outcome: Outcome,
     /// Names that became free.
     pub freed: Vec<(Ino, String)>,
+    /// Whether any delete of ours was sent not long ago, once that was asked.
+    pub sent_deletes: Option<bool>,
 }
 
 impl<'a> Merge<'a> {
     pub fn new(fs: &'a Arc<Fs>, tx: &'a Tx<'a>, from: From) -> Self {
-        Merge { fs, tx, from, now: Timestamp::now(), outcome: Outcome::default(), freed: Vec::new() }
+        Merge {
+            fs,
+            tx,
+            from,
+            now: Timestamp::now(),
+            outcome: Outcome::default(),
+            freed: Vec::new(),
+            sent_deletes: None,
+        }
     }
 
     /// Merges one row.
@@ -41,6 +51,7 @@ impl<'a> Merge<'a> {
             Some(node) if node.ino == Ino::ROOT => Ok(()),
             Some(node) => self.known(node, row),
             None if row.status == Status::Exists => self.unknown(row),
+            None if row.kind == Kind::Folder => self.unknown_and_gone(row),
             None => Ok(()),
         }
     }
@@ -56,7 +67,14 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         let parent = nodes::ino_of(self.tx, folder)?;
-        self.add(row, parent)
+        self.add(row, parent)?;
+        if !self.sent_deletes()? {
+            return Ok(());
+        }
+        match nodes::by_remote(self.tx, &row.id)? {
+            Some(node) => self.was_unseen(node),
+            None => Ok(()),
+        }
     }
 
     /// A create that was looked for in vain, and done all the same.
@@ -176,6 +194,7 @@ impl<'a> Merge<'a> {
         self.outcome.retired.extend(node.buried());
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {
+            self.keep_unseen(&node)?;
             let settled = settle_below(self.tx, &row.id)?;
             self.outcome.retired.extend(settled.contents);
             for below in settled.nodes {
@@ -358,7 +377,7 @@ impl<'a> Merge<'a> {
         self.hidden_by_a_move(ino)
     }
 
-    fn echoes_since(&self) -> i64 {
+    pub(super) fn echoes_since(&self) -> i64 {
         now_ms() - self.fs.config.paced(ECHO)
     }
 

@@ -102,7 +102,7 @@ impl Merge<'_> {
     }
 
     /// Children that were reported before their folder.
-    fn gather(&mut self, folder: &Node) -> Result<()> {
+    pub(super) fn gather(&mut self, folder: &Node) -> Result<()> {
         let Some(id) = folder.id().cloned() else { return Ok(()) };
         for child in nodes::adopt_orphans(self.tx, &id)? {
             let Some(row) = child.remote.clone() else { continue };

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use super::merge::Merge;
 use super::{From, finish};
 use crate::fs::change::is_moved;
+use crate::fs::push::brake::SENT;
 use crate::fs::push::confirm::{MADE, object_of};
 use crate::fs::{Fs, now_ms};
+use crate::names;
 use crate::store::Result;
 use crate::store::nodes::{self, Anchor, Node};
-use crate::types::{Ino, Kind, NodeId, Status, Timestamp};
+use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
 /// Entries read at once.
 const PAGE: usize = 256;
@@ -88,6 +90,79 @@ impl Merge<'_> {
         let Anchor::Dead(dead) = nodes::anchor(self.tx, moved)? else { return Ok(()) };
         let Some(dead) = nodes::get(self.tx, dead)?.filter(|d| !d.tomb) else { return Ok(()) };
         self.rescue(&dead, since_when(&dead))
+    }
+
+    /// A folder that nobody here has heard of is gone; what others had moved into it before may have been edited here.
+    pub(super) fn unknown_and_gone(&mut self, row: &Row) -> Result<()> {
+        if nodes::adopt_orphans(self.tx, &row.id)?.is_empty() {
+            return Ok(());
+        }
+        let parent = row.parent.as_ref().map(|id| nodes::by_remote(self.tx, id)).transpose()?.flatten();
+        let display = row.name.display();
+        let name =
+            if names::is_showable(&display) { display } else { names::alias(&display, row.id.as_str()) };
+        let node = Node::from_row(row.clone(), parent.map(|p| p.ino), name, false, self.now);
+        let node = nodes::insert(self.tx, &node)?;
+        self.gather(&node)?;
+        self.rescue(&node, since_when(&node))
+    }
+
+    /// They put a node into a folder before our delete of that arrived, and no look had shown it: it moves to where the folder
+    /// was. What arrived after the delete is for those who sent it.
+    pub(super) fn was_unseen(&mut self, node: Node) -> Result<()> {
+        let Some(Anchor::Dead(dead)) = node.parent.map(|p| nodes::anchor(self.tx, p)).transpose()? else {
+            return Ok(());
+        };
+        match nodes::get(self.tx, dead)? {
+            Some(dead) if self.is_ours_to_keep(&node, &dead)? => self.keep_one(node, &dead),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, of everything in a folder whose delete has just been confirmed.
+    pub(super) fn keep_unseen(&mut self, dead: &Node) -> Result<()> {
+        let mut todo = vec![dead.clone()];
+        while let Some(folder) = todo.pop() {
+            if let Some(id) = folder.id() {
+                todo.extend(nodes::tombs_below(self.tx, id)?.into_iter().filter(|n| n.kind == Kind::Folder));
+            }
+            let mut after = Ino(0);
+            loop {
+                let page = nodes::children(self.tx, folder.ino, after, PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = last.ino;
+                for node in page {
+                    if self.is_ours_to_keep(&node, dead)? {
+                        self.keep_one(node, dead)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any delete of ours was sent not long ago.
+    pub(super) fn sent_deletes(&mut self) -> Result<bool> {
+        if self.sent_deletes.is_none() {
+            self.sent_deletes = Some(!nodes::echoers(self.tx, SENT)?.is_empty());
+        }
+        Ok(self.sent_deletes == Some(true))
+    }
+
+    /// Whether a node came into a folder before our delete of that, which was sent not long ago.
+    fn is_ours_to_keep(&self, node: &Node, dead: &Node) -> Result<bool> {
+        let (Some(row), Some(gone)) = (&node.remote, &dead.remote) else { return Ok(false) };
+        let before =
+            row.status == Status::Exists && gone.status == Status::Trashed && row.updated <= gone.updated;
+        Ok(before && !node.moved && nodes::echoed(self.tx, dead.ino, SENT, self.echoes_since())?)
+    }
+
+    fn keep_one(&mut self, node: Node, dead: &Node) -> Result<()> {
+        tracing::warn!(name = %node.name, "put into a folder that was deleted here at the same time; it stays");
+        let home = self.path_again(&mut HashMap::new(), dead, node.parent)?;
+        self.take_along(node, home, &Below::default())?;
+        self.outcome.push = true;
+        Ok(())
     }
 
     /// A rename within what is gone does not keep it.

@@ -18,7 +18,7 @@ use crate::types::{Ino, Kind, Row};
 /// Where the mirror keeps the hold.
 const KEY: &str = "brake";
 /// The echo of a delete that was sent, or may have been.
-const SENT: &str = "trashed";
+pub(in crate::fs) const SENT: &str = "trashed";
 /// Deletes taken back in one transaction: a few milliseconds.
 const CHUNK: usize = 64;
 /// Folders that are climbed from a delete.

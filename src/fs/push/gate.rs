@@ -30,6 +30,8 @@ enum Gate {
     Back(Ino),
     /// Its folder is below one that is gone.
     Hidden,
+    /// Others moved it into a folder that no feed has told of.
+    Nowhere,
 }
 
 /// A node's folder is on the server, nothing it waits for is dirty, and nobody else holds its name there. Returns the
@@ -38,7 +40,8 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
     let now = now_ms();
     let verdict = fs.db().write(|tx| {
         let Some(parent) = node.parent.map(|p| nodes::get(tx, p)).transpose()?.flatten() else {
-            return Ok(None);
+            nodes::defer(tx, node.ino, now + WAIT)?;
+            return Ok(Some(Gate::Nowhere));
         };
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
@@ -74,6 +77,10 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
                 put_off(fs, node, now + WAIT)?;
             }
             Err(Stop::Wait)
+        }
+        Some(Gate::Nowhere) => {
+            let folder = node.remote.as_ref().and_then(|r| r.parent.clone());
+            Err(folder.map_or(Stop::Wait, Stop::Lost))
         }
         None => Err(Stop::Wait),
     }
@@ -119,11 +126,22 @@ fn ring_of(tx: &Tx, start: &Node) -> store::Result<Option<Ring>> {
             return Ok(Some(Ring { others, outside: None }));
         }
         let Some(next) = nodes::get(tx, ino)?.filter(Node::is_dirty) else { break };
-        let outside = if next.tomb && next.kind == Kind::Folder { way_out(tx, start, ino)? } else { None };
+        let emptied_first = next.tomb && next.kind == Kind::Folder;
         at = next.waits_for;
         others.push(next);
+        if !emptied_first {
+            continue;
+        }
+        let outside = way_out(tx, start, ino)?;
         if outside.is_some() {
             return Ok(Some(Ring { others, outside }));
+        }
+        // A delete in it may wait until its bytes are safe with the one it was looked for.
+        for waiting in nodes::waiting_on(tx, start.ino)? {
+            if waiting.tomb && way_out(tx, &waiting, ino)?.is_some() {
+                others.push(waiting);
+                return Ok(Some(Ring { others, outside: None }));
+            }
         }
     }
     Ok(None)

@@ -108,7 +108,7 @@ impl Look<'_> {
             Err(remote::Error::NotFound) => return self.give_up(|n| n.uploaded = None),
             Err(e) => return Err(e.into()),
         };
-        if row.content == sent.content {
+        if row.content == sent.content && row.status == Status::Exists {
             return Ok(confirm::stored(self.fs, self.node.ino, &row, &sent.stored(self.node))?);
         }
         if row.status == Status::Exists && row.content.as_ref() == base {
@@ -117,7 +117,7 @@ impl Look<'_> {
             self.may_come(sent)?;
             return self.give_up(|n| n.uploaded = None);
         }
-        // Somebody else's by now, and perhaps after ours.
+        // Somebody else's by now, or gone, and perhaps after ours.
         self.give_up(|n| n.uploaded = None)?;
         Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?)
     }

@@ -13,6 +13,8 @@ use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 /// Requests one push makes for one node at most.
 const STEPS: usize = 16;
 
+/// What was not found so often is gone: replicas lag.
+const UNSEEN: u32 = 3;
 /// Entries of a folder that are read at a time.
 const PAGE: usize = 256;
 
@@ -24,6 +26,8 @@ pub(in crate::fs) enum Stop {
     Remote(remote::Error),
     /// It cannot be sent before something else changes.
     Blocked(Blocked, String),
+    /// Others moved it into this folder, of which no feed has told.
+    Lost(NodeId),
     /// Waits for something that has been noted.
     Wait,
 }
@@ -68,6 +72,7 @@ pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
                 record(fs, &node, &e.to_string(), now_ms() + fs.config.paced(5))
             }
+            Err(Stop::Lost(folder)) => folder_unheard_of(fs, &node, &folder).await,
             Err(Stop::Blocked(reason, why)) => fs.block_sent(&node, reason, &why),
             Err(Stop::Remote(e)) => failed(fs, &node, &e).await,
         };
@@ -210,7 +215,9 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
         Ok(row) => Some(row),
         // Deleted folders are not found at all; a new one may merely not be seen yet.
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => parent.remote.clone().map(Row::vanished),
+        Err(remote::Error::NotFound) if node.tries >= UNSEEN && !young => {
+            parent.remote.clone().map(Row::vanished)
+        }
         Err(_) => None,
     };
     if let Some(row) = seen
@@ -218,6 +225,16 @@ async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
     {
         tracing::warn!(error = %e, "what happened to a folder could not be merged");
     }
+}
+
+/// No feed has told of the folder that others moved a node into: it came and went meanwhile, or a replica lags. A look tells.
+async fn folder_unheard_of(fs: &Arc<Fs>, node: &Node, folder: &NodeId) -> Result<()> {
+    let row = match fs.health.note(fs.remote.stat(Kind::Folder, folder).await) {
+        Ok(row) => row,
+        Err(remote::Error::NotFound) if node.tries >= UNSEEN => Row::unheard_of(folder.clone()).vanished(),
+        Err(e) => return record(fs, node, &e.to_string(), now_ms() + backoff(fs, node.tries)),
+    };
+    pull::apply(fs, vec![row], pull::From::Fresh)
 }
 
 /// The row that was to be moved is not there: somebody deleted it. A look tells.
@@ -234,7 +251,7 @@ async fn row_missing(fs: &Arc<Fs>, node: &Node) {
             }
             return;
         }
-        Err(remote::Error::NotFound) if node.tries >= 3 && !young => row.clone().vanished(),
+        Err(remote::Error::NotFound) if node.tries >= UNSEEN && !young => row.clone().vanished(),
         _ => return,
     };
     if let Err(e) = pull::apply(fs, vec![gone], pull::From::Fresh) {

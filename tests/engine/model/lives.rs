@@ -342,8 +342,11 @@ impl Life {
         let to = if self.dice.one_in(3) { 0 } else { self.dice.below(size + 100) };
         self.note(format!("truncate {path} {to}"));
         self.e.truncate(&path, to as u64).unwrap();
-        self.changed(ino, |b| b.resize(to, 0));
-        self.acknowledged(ino);
+        if to != size {
+            self.changed(ino, |b| b.resize(to, 0));
+            self.acknowledged(ino);
+        }
+        self.plain.files.get_mut(&ino).unwrap().mtime = None;
     }
 
     fn set_mtime(&mut self) {
