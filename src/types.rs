@@ -127,15 +127,15 @@ pub struct Row {
 }
 
 impl Row {
-    /// A folder of which nothing is known but that something lay in it.
+    /// One of which nothing is known but that it was there, and is not found.
     #[must_use]
-    pub fn unheard_of(id: NodeId) -> Self {
+    pub fn unheard_of(kind: Kind, id: NodeId) -> Self {
         Row {
             id,
             parent: None,
-            kind: Kind::Folder,
+            kind,
             name: RemoteName::whole("recovered"),
-            status: Status::Exists,
+            status: Status::Deleted,
             bucket: None,
             content: None,
             size: 0,

@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::hydrate::hydrate;
-use super::look::look_at;
+use super::look::{Missing, look_at};
 use super::walk::{Walk, is_plausible};
 use super::{From, apply, settle_strays, watch};
 use crate::fs::{Error, Fs, Result, now_ms};
@@ -133,7 +133,7 @@ fn checkpoint(c: &crate::store::Conn, kind: Kind) -> crate::store::Result<Option
 /// The cheap look: one newest row of each feed. A delta only if it shows something new, or it has been long.
 async fn poll(fs: &Arc<Fs>) -> Result<()> {
     doubts(fs).await?;
-    watch::look(fs).await?;
+    watch::check(fs).await?;
     let mut seen = fs.pull.gate.lock().await;
     // What bears a stamp from the future stays the newest whatever happens.
     let passed_over = fs.pull.again.swap(false, Ordering::AcqRel);
@@ -234,7 +234,8 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
     for (id, kind) in due {
         // Taken out first: the look may put it in again.
         let doubted = fs.pull.doubted.lock().remove(&id);
-        if let (Err(e), Some(doubted)) = (look_at(fs, kind, &id).await, doubted) {
+        let looked = look_at(fs, kind, &id, From::Fresh, Missing::Gone).await;
+        if let (Err(e), Some(doubted)) = (looked, doubted) {
             fs.pull.doubted.lock().insert(id, doubted);
             return Err(e);
         }

@@ -9,30 +9,53 @@ use crate::remote;
 use crate::store::nodes;
 use crate::types::{Kind, NodeId, Row};
 
-/// Reads a row by itself and merges it, unless what is known of it has changed meanwhile: then it is looked at again later.
+/// What it means that a row is not found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum Missing {
+    /// It is deleted.
+    Gone,
+    /// Nothing: a replica may lag.
+    Unsure,
+}
+
+/// Reads a row by itself and merges it, unless what is known of it has changed meanwhile: then it is looked at again later, and
+/// the answer is `None`. A folder that nobody has heard of may be looked at, too.
 ///
 /// # Errors
-/// Those of the network but for a missing row, which is a deleted one, and those of the local state.
-pub(in crate::fs) async fn look_at(fs: &Arc<Fs>, kind: Kind, id: &NodeId) -> Result<()> {
+/// Those of the network, that it is not found only where nothing is known to follow from it, and those of the local state.
+pub(in crate::fs) async fn look_at(
+    fs: &Arc<Fs>,
+    kind: Kind,
+    id: &NodeId,
+    from: From,
+    missing: Missing,
+) -> Result<Option<Row>> {
     let known = fs.db().read(|c| nodes::by_remote(c, id))?.and_then(|n| n.remote);
     let row = match fs.health.note(fs.remote.stat(kind, id).await) {
         Ok(row) => row,
-        Err(remote::Error::NotFound) => match known.clone() {
+        Err(remote::Error::NotFound) if missing == Missing::Gone => match known.clone() {
             Some(row) => row.vanished(),
-            None => return Ok(()),
+            None => Row::unheard_of(kind, id.clone()),
         },
         Err(e) => return Err(e.into()),
     };
-    if !merge_unless_changed(fs, id, known.as_ref(), &row)? {
-        fs.pull.doubt(fs, id.clone(), kind);
+    if merge_unless_changed(fs, id, known.as_ref(), &row, from)? {
+        return Ok(Some(row));
     }
-    Ok(())
+    fs.pull.doubt(fs, id.clone(), kind);
+    Ok(None)
 }
 
 /// Merges a row if what was confirmed of it is still `known`.
-fn merge_unless_changed(fs: &Arc<Fs>, id: &NodeId, known: Option<&Row>, row: &Row) -> Result<bool> {
+fn merge_unless_changed(
+    fs: &Arc<Fs>,
+    id: &NodeId,
+    known: Option<&Row>,
+    row: &Row,
+    from: From,
+) -> Result<bool> {
     let (merged, outcome) = fs.db().write(|tx| {
-        let mut merge = Merge::new(fs, tx, From::Fresh);
+        let mut merge = Merge::new(fs, tx, from);
         let same = nodes::by_remote(tx, id)?.and_then(|n| n.remote).as_ref() == known;
         if same {
             merge.row(row)?;

@@ -16,9 +16,6 @@ use crate::store::Result;
 use crate::store::nodes::{self, Anchor, Node};
 use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
-/// Entries read at once.
-const PAGE: usize = 256;
-
 /// Folders one above the other that the user has removed, and that are taken back at a time.
 const REMOVED: usize = 64;
 
@@ -126,17 +123,9 @@ impl Merge<'_> {
             if let Some(id) = folder.id() {
                 todo.extend(nodes::tombs_below(self.tx, id)?.into_iter().filter(|n| n.kind == Kind::Folder));
             }
-            let mut after = Ino(0);
-            loop {
-                let page = nodes::children(self.tx, folder.ino, after, PAGE)?;
-                let Some(last) = page.last() else { break };
-                after = last.ino;
-                for node in page {
-                    if self.is_ours_to_keep(&node, dead)? {
-                        self.keep_one(node, dead)?;
-                    }
-                }
-            }
+            nodes::each_child(self.tx, folder.ino, |node| {
+                if self.is_ours_to_keep(&node, dead)? { self.keep_one(node, dead) } else { Ok(()) }
+            })?;
         }
         Ok(())
     }
@@ -182,19 +171,14 @@ impl Merge<'_> {
         let (mut todo, mut put_off) = (vec![dead.ino], Vec::<Node>::new());
         loop {
             while let Some(folder) = todo.pop() {
-                let mut after = Ino(0);
-                loop {
-                    let page = nodes::children(self.tx, folder, after, PAGE)?;
-                    let Some(last) = page.last() else { break };
-                    after = last.ino;
-                    for node in page {
-                        if self.is_only_here(&node, gone)? {
-                            below.edited.push(node);
-                        } else {
-                            below.sort(node, &mut todo, &mut put_off);
-                        }
+                nodes::each_child(self.tx, folder, |node| {
+                    if self.is_only_here(&node, gone)? {
+                        below.edited.push(node);
+                    } else {
+                        below.sort(node, &mut todo, &mut put_off);
                     }
-                }
+                    Ok(())
+                })?;
             }
             let (ours, rest): (Vec<_>, Vec<_>) = put_off.drain(..).partition(|n| below.lost(n));
             put_off = rest;

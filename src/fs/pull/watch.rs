@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::look::look_at;
+use super::From;
+use super::look::{Missing, look_at};
 use super::merge::Merge;
 use crate::fs::push::confirm::Stored;
 use crate::fs::{Fs, now_ms};
@@ -126,7 +127,7 @@ impl Merge<'_> {
 }
 
 /// Reads again what is due: by the feeds if they still show it, else row by row.
-pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
+pub(super) async fn check(fs: &Arc<Fs>) -> crate::fs::Result<()> {
     let now = now_ms();
     if due(fs, now)?.is_empty() {
         return Ok(());
@@ -138,7 +139,7 @@ pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
             fs.db().write(|tx| end(fs, tx, watch.ino))?.into_iter().for_each(|id| fs.sync.retire(id));
             continue;
         };
-        look_at(fs, Kind::File, &id).await?;
+        look_at(fs, Kind::File, &id, From::Fresh, Missing::Gone).await?;
         // Something of the file is under way: later.
         let next = now_ms() + fs.config.paced(LOOK);
         fs.db().write(|tx| match nodes::watch(tx, watch.ino)? {

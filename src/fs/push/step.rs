@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Turn, backoff, confirm, content, gate, names, put_off, resolve, taken};
 use crate::fs::change::is_moved;
-use crate::fs::{Fs, Result, damage, failed, now_ms, pull};
+use crate::fs::pull::{self, Missing};
+use crate::fs::{Fs, Result, damage, failed, now_ms};
 use crate::remote::{self, Class};
 use crate::store;
 use crate::store::nodes::{self, Blocked, Intent, Node};
@@ -15,8 +16,6 @@ const STEPS: usize = 16;
 
 /// What was not found so often is gone: replicas lag.
 const UNSEEN: u32 = 3;
-/// Entries of a folder that are read at a time.
-const PAGE: usize = 256;
 
 /// Why a push stops for now.
 pub(in crate::fs) enum Stop {
@@ -205,58 +204,45 @@ const BUSY_MAX: i64 = 600_000;
 
 /// The folder a node was sent to is not there: lag, or somebody deleted it. A look tells.
 async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
-    let Some(parent) = node.parent.and_then(|p| fs.node(p).ok()) else { return };
-    let Some(id) = parent.id().cloned() else { return };
-    let since = now_ms() - fs.config.paced(pull::ECHO);
-    let young = fs.db().read(|c| nodes::echoed(c, parent.ino, confirm::MADE, since)).unwrap_or(true);
-    if parent.ino == Ino::ROOT {
-        return;
-    }
-    let seen = match fs.health.note(fs.remote.stat(Kind::Folder, &id).await) {
-        Ok(row) => Some(row),
-        // Deleted folders are not found at all; a new one may merely not be seen yet.
-        Err(remote::Error::NotFound) if node.tries >= UNSEEN && !young => {
-            parent.remote.clone().map(Row::vanished)
-        }
-        Err(_) => None,
-    };
-    if let Some(row) = seen
-        && let Err(e) = pull::apply(fs, vec![row], pull::From::Fresh)
-    {
-        tracing::warn!(error = %e, "what happened to a folder could not be merged");
+    let Some(parent) = node.parent.filter(|p| *p != Ino::ROOT).and_then(|p| fs.node(p).ok()) else { return };
+    let Some(id) = parent.id() else { return };
+    // Deleted folders are not found at all; a new one may merely not be seen yet.
+    let missing = missing(fs, node, &parent, &[confirm::MADE]);
+    if let Err(e) = pull::look_at(fs, Kind::Folder, id, pull::From::Fresh, missing).await {
+        tracing::debug!(error = %e, "what happened to a folder is not known yet");
     }
 }
 
 /// No feed has told of the folder that others moved a node into: it came and went meanwhile, or a replica lags. A look tells.
 async fn folder_unheard_of(fs: &Arc<Fs>, node: &Node, folder: &NodeId) -> Result<()> {
-    let row = match fs.health.note(fs.remote.stat(Kind::Folder, folder).await) {
-        Ok(row) => row,
-        Err(remote::Error::NotFound) if node.tries >= UNSEEN => Row::unheard_of(folder.clone()).vanished(),
-        Err(e) => return record(fs, node, &e.to_string(), now_ms() + backoff(fs, node.tries)),
-    };
-    pull::apply(fs, vec![row], pull::From::Fresh)
+    let missing = if node.tries >= UNSEEN { Missing::Gone } else { Missing::Unsure };
+    match pull::look_at(fs, Kind::Folder, folder, pull::From::Fresh, missing).await {
+        Ok(_) => Ok(()),
+        Err(e) => record(fs, node, &e.to_string(), now_ms() + backoff(fs, node.tries)),
+    }
 }
 
 /// The row that was to be moved is not there: somebody deleted it. A look tells.
 async fn row_missing(fs: &Arc<Fs>, node: &Node) {
     let Some(row) = &node.remote else { return };
-    let since = now_ms() - fs.config.paced(pull::ECHO);
-    let marks = [confirm::MADE, confirm::object_of(row.content.as_ref())];
-    let young = marks.iter().any(|m| fs.db().read(|c| nodes::echoed(c, node.ino, m, since)).unwrap_or(true));
-    let gone = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
-        Ok(seen) if seen.status != Status::Exists => seen,
-        Ok(seen) if seen.kind == Kind::Folder => {
-            if let Err(e) = leave_stranded(fs, node, &seen) {
-                tracing::warn!(error = %e, "a folder that cannot be moved could not be made anew");
-            }
-            return;
+    let missing = missing(fs, node, node, &[confirm::MADE, confirm::object_of(row.content.as_ref())]);
+    let stranded = match pull::look_at(fs, node.kind, &row.id, pull::From::Fresh, missing).await {
+        Ok(Some(seen)) if seen.kind == Kind::Folder && seen.status == Status::Exists => {
+            leave_stranded(fs, node, &seen)
         }
-        Err(remote::Error::NotFound) if node.tries >= UNSEEN && !young => row.clone().vanished(),
-        _ => return,
+        Ok(_) => Ok(()),
+        Err(e) => Err(e),
     };
-    if let Err(e) = pull::apply(fs, vec![gone], pull::From::Fresh) {
-        tracing::warn!(error = %e, "what happened to a row could not be merged");
+    if let Err(e) = stranded {
+        tracing::debug!(error = %e, "what happened to a row is not known yet");
     }
+}
+
+/// What it means that `row` is not found, for which `sent` was sent: one that we made or wrote not long ago may be seen later.
+fn missing(fs: &Fs, sent: &Node, row: &Node, marks: &[&str]) -> Missing {
+    let since = now_ms() - fs.config.paced(pull::ECHO);
+    let young = marks.iter().any(|m| fs.db().read(|c| nodes::echoed(c, row.ino, m, since)).unwrap_or(true));
+    if sent.tries >= UNSEEN && !young { Missing::Gone } else { Missing::Unsure }
 }
 
 /// The service takes a folder into one that was deleted for good, and never lets it be moved out again: it is made anew, and
@@ -272,16 +258,10 @@ fn leave_stranded(fs: &Fs, node: &Node, row: &Row) -> Result<()> {
         };
         (left.remote, left.moved) = (None, false);
         nodes::save(tx, &left)?;
-        let mut after = Ino(0);
-        loop {
-            let page = nodes::children(tx, left.ino, after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.ino;
-            for mut child in page {
-                child.moved = is_moved(tx, &child)?;
-                nodes::save(tx, &child)?;
-            }
-        }
+        nodes::each_child(tx, left.ino, |mut child| {
+            child.moved = is_moved(tx, &child)?;
+            nodes::save(tx, &child)
+        })
     })?;
     fs.push.wake();
     Ok(())

@@ -1,14 +1,16 @@
 //! A name that the server says is taken, though no look shows by whom: replicas lag, or a row is not where it is
 //! believed to be. The server is believed; trying on would never end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::confirm;
-use crate::fs::{Fs, Result, pull};
+use crate::fs::pull::{self, Missing};
+use crate::fs::{Fs, Result};
 use crate::names::RemoteName;
 use crate::remote;
 use crate::store::nodes::{self, Node};
-use crate::types::{NodeId, Row};
+use crate::types::NodeId;
 
 /// So many failures are put down to lag before the server is believed.
 pub(super) const REFUSALS: u32 = 3;
@@ -18,30 +20,37 @@ pub(super) async fn believe(fs: &Arc<Fs>, node: &Node) -> Result<()> {
     let Some(folder) = node.parent.and_then(|p| fs.node(p).ok()).and_then(|p| p.id().cloned()) else {
         return Ok(());
     };
-    let Some(rows) = ask(fs, node, &folder).await? else { return Ok(()) };
-    pull::apply(fs, rows, pull::From::Fresh)?;
+    if !look_at_all(fs, node, &folder).await? {
+        return Ok(());
+    }
     let Some(now) = fs.db().read(|c| nodes::get(c, node.ino))? else { return Ok(()) };
     let same = now.linked && (now.parent, &now.name, now.id()) == (node.parent, &node.name, node.id());
     if same && !waits_for_holder(fs, &now, &folder)? { pull::step_beside(fs, node.ino) } else { Ok(()) }
 }
 
-/// The rows that may hold the name, as they are now; `None` where one of them cannot be asked for.
-async fn ask(fs: &Arc<Fs>, node: &Node, folder: &NodeId) -> Result<Option<Vec<Row>>> {
-    let mut rows = match fs.health.note(fs.remote.find(folder, &node.name).await) {
+/// Looks at the rows that may hold the name. `false`: one of them cannot be asked for, or has changed meanwhile.
+async fn look_at_all(fs: &Arc<Fs>, node: &Node, folder: &NodeId) -> Result<bool> {
+    let found = match fs.health.note(fs.remote.find(folder, &node.name).await) {
         Ok(rows) => rows,
         Err(remote::Error::NotFound) => Vec::new(),
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(false),
     };
-    for suspect in suspects(fs, folder, &node.name)? {
-        let Some(row) = suspect.remote.filter(|r| !rows.iter().any(|seen| seen.id == r.id)) else { continue };
-        match fs.health.note(fs.remote.stat(suspect.kind, &row.id).await) {
-            Ok(row) => rows.push(row),
-            Err(remote::Error::NotFound) => rows.push(row.vanished()),
-            Err(_) => return Ok(None),
+    let known = suspects(fs, folder, &node.name)?;
+    let known = known.into_iter().filter_map(|n| n.remote.map(|row| (row.id, (n.kind, Missing::Gone))));
+    // What was found just now is not gone: at worst another replica does not know it yet.
+    let found = found.into_iter().map(|row| (row.id, (row.kind, Missing::Unsure)));
+    let rows: BTreeMap<_, _> = known.chain(found).collect();
+    for (id, (kind, missing)) in rows.iter().filter(|(id, _)| Some(*id) != node.id()) {
+        match pull::look_at(fs, *kind, id, pull::From::Fresh, *missing).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(false),
+            Err(e) => {
+                tracing::debug!(error = %e, "who has a name is not known yet");
+                return Ok(false);
+            }
         }
     }
-    rows.retain(|r| Some(&r.id) != node.id());
-    Ok(Some(rows))
+    Ok(true)
 }
 
 /// Nodes whose rows have, or had not long ago, the name in the folder.

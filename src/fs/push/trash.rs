@@ -8,7 +8,8 @@ use std::sync::Arc;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 
 use super::{backoff, brake, confirm};
-use crate::fs::{Error, Fs, Result, failed, now_ms, pull};
+use crate::fs::pull::{self, Missing};
+use crate::fs::{Error, Fs, Result, failed, now_ms};
 use crate::remote::{self, Class};
 use crate::store::nodes::{self, Node};
 use crate::store::{self, Conn, ContentId};
@@ -346,12 +347,10 @@ async fn ask(fs: &Arc<Fs>, node: &Node, from: pull::From) -> Result<()> {
     if !still {
         return Ok(());
     }
-    let seen = match fs.health.note(fs.remote.stat(node.kind, &row.id).await) {
-        Ok(row) => row,
-        Err(remote::Error::NotFound) => row.clone().vanished(),
-        Err(_) => return Ok(()),
-    };
-    pull::apply(fs, vec![seen], from)
+    if let Err(e) = pull::look_at(fs, node.kind, &row.id, from, Missing::Gone).await {
+        tracing::debug!(error = %e, "whether a delete has arrived is not known yet");
+    }
+    Ok(())
 }
 
 /// What [`settle_below`] did.

@@ -22,9 +22,9 @@ pub use removals::{
 };
 pub use tree::{
     Anchor, Paths, Shown, adopt_orphans, anchor, begin_count, below, by_remote, child, children, count,
-    delete, doomed, entries, get, has_children, highest, holders, holders_ever, ino_of, insert, is_listed,
-    lies_beneath, lies_on, path_of, referrers, set_listed, showing, stray_contents, strays_with_a_home,
-    tombs_below, touch,
+    delete, doomed, each_child, entries, get, has_children, highest, holders, holders_ever, ino_of, insert,
+    is_listed, lies_beneath, lies_on, path_of, referrers, set_listed, showing, stray_contents,
+    strays_with_a_home, tombs_below, touch,
 };
 pub use watch::{
     Watch, clamp_due, count_watches, departure, due_watches, end_watch, forget_departure, note_departure,

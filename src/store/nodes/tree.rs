@@ -10,6 +10,9 @@ use crate::names::RemoteName;
 use crate::store::{ContentId, Error};
 use crate::types::{Ino, Kind, NodeId, Timestamp};
 
+/// Entries of a folder that are read at a time.
+const PAGE: usize = 256;
+
 /// The node of a number.
 ///
 /// # Errors
@@ -32,6 +35,21 @@ pub fn child(conn: &Connection, parent: Ino, name: &str) -> Result<Option<Node>,
 pub fn children(conn: &Connection, parent: Ino, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
     let tail = "WHERE parent=?1 AND linked=1 AND ino>?2 ORDER BY ino LIMIT ?3";
     select(conn, tail, params![int(parent.0), int(after.0), int(limit as u64)])
+}
+
+/// Calls `f` with each entry of a folder, in the order of numbers. Those that `f` moves away or adds do not disturb it.
+pub fn each_child(
+    conn: &Connection,
+    parent: Ino,
+    mut f: impl FnMut(Node) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut after = Ino(0);
+    loop {
+        let page = children(conn, parent, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.ino;
+        page.into_iter().try_for_each(&mut f)?;
+    }
 }
 
 /// What a listing shows of a node.

@@ -97,11 +97,13 @@ impl Life {
             31 | 32 => self.crash(),
             33 => self.restart(),
             34 | 35 => {
+                // What others did is seen before the network goes, or not at all; whatever waited for it looks when it is back.
+                self.look();
                 self.offline = !self.offline;
                 self.note(format!("offline {}", self.offline));
                 self.unplug(self.offline);
-                // Whatever waited for the network looks now, not later.
                 self.look();
+                self.resync();
             }
             36 => {
                 self.note("poll".to_owned());

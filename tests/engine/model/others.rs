@@ -118,7 +118,7 @@ impl Life {
     }
 
     /// What others did is seen now. It must be in order, and is what the next steps start from.
-    fn resync(&mut self) {
+    pub fn resync(&mut self) {
         if !self.alone {
             self.take_over();
         }
