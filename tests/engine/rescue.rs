@@ -432,6 +432,47 @@ fn what_they_put_into_a_folder_just_before_our_delete_of_it_lives() {
 }
 
 #[test]
+fn what_they_put_into_a_folder_just_before_our_delete_lives_though_it_is_told_only_after_that_is_confirmed() {
+    for folder in ["d", "d/e"] {
+        let e = small();
+        let (reached, go) = e.fault.hold_at(Method::Trash, 1);
+        let into = e.row(folder).id;
+        e.remove_all("d").unwrap();
+        e.begin_drain();
+        e.block_on(reached).unwrap();
+        let mut late = e.cloud.blank_row(&into, Kind::File, RemoteName::whole("theirs"));
+        (late.content, late.size) = (e.row("out").content, 6);
+        late.content.as_mut().unwrap().object = "0123456789abcdef01234567".to_owned();
+        go.send(()).unwrap();
+        e.converged();
+        is(&e, &[("out", "out")]);
+        e.cloud.insert_row(late, Some("theirs".into()));
+        e.foreign_file(&e.cloud_root(), "news", b"news");
+        let theirs = format!("{folder}/theirs");
+        eventually("it is there", || e.exists(&theirs));
+        e.converged();
+        is(&e, &[(&theirs, "theirs"), ("news", "news"), ("out", "out")]);
+    }
+}
+
+#[test]
+fn what_they_renamed_and_we_edited_before_its_answer_came_loses_neither() {
+    let e = small();
+    e.put("new", b"new").unwrap();
+    let (reached, answer) = e.fault.hold_answer(Method::Create, 1);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    let row = e.cloud.tree().into_iter().find(|(p, _)| p == "new").unwrap().1;
+    e.foreign_move(&row, &e.cloud_root(), "renamed");
+    eventually("it is seen", || e.exists("renamed"));
+    e.put("renamed", b"edited").unwrap();
+    answer.send(()).unwrap();
+    e.converged();
+    assert_eq!(e.cloud.row(&row.id).map(|r| e.cloud.content(&r.id)).unwrap().unwrap(), "edited");
+    is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f"), ("new", "new"), ("out", "out"), ("renamed", "edited")]);
+}
+
+#[test]
 fn what_we_edit_and_they_moved_into_a_folder_nobody_told_us_of_lives_when_that_goes() {
     for deleted in [false, true] {
         let e = small();

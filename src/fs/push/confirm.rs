@@ -104,7 +104,8 @@ fn not_ours(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
             None => Ok(()),
         }
     })?;
-    pull::apply(fs, vec![row], pull::From::Fresh)?;
+    // As of a feed: its other node may know of something newer than the answer.
+    pull::apply(fs, vec![row], pull::From::Feed)?;
     fs.push.wake();
     Ok(())
 }
