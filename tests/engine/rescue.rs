@@ -311,6 +311,26 @@ fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
 }
 
 #[test]
+fn what_we_moved_below_a_folder_that_they_had_put_into_the_trash_lives() {
+    let e = small();
+    e.mkdir("m").unwrap();
+    e.put("m/x", b"x").unwrap();
+    e.converged();
+    let (out, m) = (e.row("out"), e.row("m"));
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.foreign_trash(&e.row("d"));
+    e.rename("out", "d/e/out").unwrap();
+    e.rename("m", "d/e/m").unwrap();
+    e.drain();
+    look.send(()).unwrap();
+    eventually("the rest is gone", || !e.exists("d/f"));
+    e.converged();
+    is(&e, &[("d/e/m/x", "x"), ("d/e/out", "out")]);
+    assert_eq!((e.row("d/e/out").id, e.row("d/e/m").id), (out.id, m.id), "they were moved, not made anew");
+}
+
+#[test]
 fn what_we_sent_into_a_folder_that_they_had_moved_into_one_we_know_to_be_gone_lives() {
     // That one had been asked for by itself, so it was known to be gone before any feed told of the move.
     let e = small();
@@ -492,6 +512,28 @@ fn what_we_edit_and_they_moved_into_a_folder_nobody_told_us_of_lives_when_that_g
         let path = if deleted { "recovered/moved" } else { "n/moved" };
         is(&e, &[("d/e/g", "d/e/g"), ("d/f", "d/f"), (path, "edited")]);
     }
+}
+
+#[test]
+fn a_file_removed_with_its_folder_and_still_written_to_stays_removed() {
+    // The folder is told to be gone twice: not found, and then by its row.
+    let e = small();
+    let fh = e.open("d/f", WRITE).unwrap();
+    let d = e.row("d");
+    let (reached, look) = e.fault.hold_at(Method::Newest, 1);
+    e.block_on(reached).unwrap();
+    e.remove_all("d").unwrap();
+    e.write_fh(fh, 0, b"written").unwrap();
+    e.foreign_delete(&d);
+    e.begin_drain();
+    eventually("the delete is known to have arrived", || e.fs().status().totals.items == 0);
+    look.send(()).unwrap();
+    e.polls(2);
+    e.write_fh(fh, 7, b" on").unwrap();
+    assert_eq!(e.read_fh(fh, 0, 20).unwrap(), "written on");
+    e.close(fh).unwrap();
+    e.converged();
+    is(&e, &[("out", "out")]);
 }
 
 #[test]

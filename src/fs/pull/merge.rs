@@ -198,10 +198,12 @@ impl<'a> Merge<'a> {
             let settled = settle_below(self.tx, &row.id)?;
             self.outcome.retired.extend(settled.contents);
             for below in settled.nodes {
-                // Hidden with the folder, and there again should somebody restore that.
-                if let Some(below) = nodes::get(self.tx, below)?
-                    && let Some(row) = below.remote.clone().filter(|r| r.status == Status::Exists)
-                {
+                let Some(below) = nodes::get(self.tx, below)? else { continue };
+                let Some(row) = below.remote.clone().filter(|r| r.status == Status::Exists) else { continue };
+                // Hidden with the folder, and there again should somebody restore that; what is open stays removed.
+                if self.fs.files.is_open(below.ino) {
+                    self.reborn(below, &row)?;
+                } else {
                     self.place_row(below, &row)?;
                 }
             }
@@ -305,8 +307,10 @@ impl<'a> Merge<'a> {
         }
         // The service may go on calling a row unreadable whose content is ours by now.
         let readable = row.readable || (confirmed.readable && confirmed.content == row.content);
+        let (ino, is_newer) = (node.ino, row.updated > confirmed.updated);
         node.remote = Some(Row { readable, ..row });
-        nodes::save(self.tx, &node)
+        nodes::save(self.tx, &node)?;
+        if is_newer { self.moved_late(ino) } else { Ok(()) }
     }
 
     /// Somebody else's content.

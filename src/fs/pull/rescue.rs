@@ -9,7 +9,7 @@ use super::merge::Merge;
 use super::{From, finish};
 use crate::fs::change::is_moved;
 use crate::fs::push::brake::SENT;
-use crate::fs::push::confirm::{MADE, object_of};
+use crate::fs::push::confirm::{MADE, MOVED, object_of};
 use crate::fs::{Fs, now_ms};
 use crate::names;
 use crate::store::Result;
@@ -207,17 +207,27 @@ impl Merge<'_> {
     }
 
     /// Whether the server took what we sent of a node after the folder had gone. A create's answer tells when that was, a
-    /// replace's does not.
+    /// replace's does not, and that of a move only its row, later.
     fn came_too_late(&self, node: &Node, gone: Option<Timestamp>) -> Result<bool> {
         let Some(row) = &node.remote else { return Ok(false) };
+        let late = gone.is_some_and(|gone| row.updated > gone);
+        if late && nodes::echoed(self.tx, node.ino, MOVED, 0)? {
+            return Ok(true);
+        }
         if let Some(watch) = nodes::watch(self.tx, node.ino)? {
             return Ok(!watch.seen && node.version() == Some(&watch.version));
         }
-        if gone.is_none_or(|gone| row.updated <= gone) {
-            return Ok(false);
-        }
         let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
-        nodes::echoed(self.tx, node.ino, what, 0)
+        Ok(late && nodes::echoed(self.tx, node.ino, what, 0)?)
+    }
+
+    /// Only now a row tells when our move of it was done; if the folder it came into was gone by then, it is moved on.
+    pub(super) fn moved_late(&mut self, ino: Ino) -> Result<()> {
+        if nodes::echoed(self.tx, ino, MOVED, self.echoes_since())? {
+            self.hidden_by_a_move(ino)
+        } else {
+            Ok(())
+        }
     }
 
     /// The folder that stands for the dead folder `from` (which lies at or below `dead`) from now on.
@@ -261,7 +271,8 @@ impl Merge<'_> {
         self.vanished(&node);
         node.due = now_ms();
         let trashed = node.remote.as_ref().is_some_and(|r| r.status == Status::Trashed);
-        if node.kind == Kind::File && below.lost(&node) && !trashed {
+        let moved_only = !node.content_dirty() && nodes::echoed(self.tx, node.ino, MOVED, 0)?;
+        if node.kind == Kind::File && below.lost(&node) && !trashed && !moved_only {
             self.keep_content(&mut node)?;
             self.unwatch(node.ino)?;
             (node.remote, node.uploaded) = (None, None);

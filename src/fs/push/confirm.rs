@@ -70,6 +70,8 @@ fn wake_waiting(tx: &Tx, node: &Node) -> store::Result<()> {
 
 /// The echo of a folder's making.
 pub(in crate::fs) const MADE: &str = "made";
+/// The echo of a move to another folder.
+pub(in crate::fs) const MOVED: &str = "moved";
 
 /// A folder, or a file that has no content on its way, was created.
 pub(super) fn created(fs: &Arc<Fs>, ino: Ino, row: Row) -> Result<()> {
@@ -124,7 +126,11 @@ pub(super) fn relocated(
         let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
         if let Some(row) = node.remote.as_mut() {
             nodes::note_echo(tx, ino, &place(row.parent.as_ref(), &row.name), now)?;
-            if let Some(former) = row.parent.as_ref().filter(|p| row.kind == Kind::Folder && *p != parent) {
+            let former = row.parent.as_ref().filter(|p| *p != parent);
+            if former.is_some() {
+                nodes::note_echo(tx, ino, MOVED, now)?;
+            }
+            if let Some(former) = former.filter(|_| row.kind == Kind::Folder) {
                 nodes::note_departure(tx, ino, former, &row.name.display(), now)?;
                 // Whether the ancestors are still the same there.
                 fs.pull.wake();

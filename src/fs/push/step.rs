@@ -202,14 +202,22 @@ async fn failed(fs: &Arc<Fs>, sent: &Node, e: &remote::Error) -> Result<()> {
 /// The longest wait the service may ask for.
 const BUSY_MAX: i64 = 600_000;
 
-/// The folder a node was sent to is not there: lag, or somebody deleted it. A look tells.
+/// A folder a node was sent to is not there: lag, or somebody deleted it. A look tells. It is its own, or (if it stepped aside)
+/// the one it lies in there.
 async fn parent_missing(fs: &Arc<Fs>, node: &Node) {
-    let Some(parent) = node.parent.filter(|p| *p != Ino::ROOT).and_then(|p| fs.node(p).ok()) else { return };
-    let Some(id) = parent.id() else { return };
-    // Deleted folders are not found at all; a new one may merely not be seen yet.
-    let missing = missing(fs, node, &parent, &[confirm::MADE]);
-    if let Err(e) = pull::look_at(fs, Kind::Folder, id, pull::From::Fresh, missing).await {
-        tracing::debug!(error = %e, "what happened to a folder is not known yet");
+    let there = node.remote.as_ref().and_then(|r| r.parent.as_ref());
+    let folders = fs.db().read(|c| {
+        let own = node.parent.map(|p| nodes::get(c, p)).transpose()?.flatten();
+        let lies_in = there.map(|id| nodes::by_remote(c, id)).transpose()?.flatten();
+        Ok([own, lies_in.filter(|f| Some(f.ino) != node.parent)])
+    });
+    for folder in folders.into_iter().flatten().flatten().filter(|f| f.ino != Ino::ROOT) {
+        let Some(id) = folder.id() else { continue };
+        // Deleted folders are not found at all; a new one may merely not be seen yet.
+        let missing = missing(fs, node, &folder, &[confirm::MADE]);
+        if let Err(e) = pull::look_at(fs, Kind::Folder, id, pull::From::Fresh, missing).await {
+            tracing::debug!(error = %e, "what happened to a folder is not known yet");
+        }
     }
 }
 

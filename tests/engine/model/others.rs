@@ -9,7 +9,7 @@ use inxtfs::remote::fault::Side;
 use inxtfs::remote::{Body, Error, Method, NewFile, Replacement};
 use inxtfs::types::{Kind, NodeId, Row};
 
-use super::super::harness::PATIENCE;
+use super::super::harness::{PATIENCE, eventually};
 use super::lives::Life;
 use super::reference::{Entry, File, Reference, short};
 use super::world::{files, lies_below, rows_below};
@@ -386,7 +386,22 @@ impl Life {
         Ok(())
     }
 
+    /// The service has no precondition on writes: what lands between a client's last look at a row and its replace is overwritten.
+    /// So no push is under way while the other one writes.
+    fn between_requests(&mut self) {
+        self.unplug(true);
+        eventually("no push is under way", || self.e.fs().status().totals.sending == 0);
+    }
+
     fn other_writes(&mut self, path: &str, row: &Row) -> Result<(), Error> {
+        self.between_requests();
+        let current = self.world.rows(&self.e).into_iter().find(|r| r.id == row.id && r.status == row.status);
+        let written = current.map_or(Err(Error::NotFound), |row| self.other_replaces(path, &row));
+        self.unplug(self.offline);
+        written
+    }
+
+    fn other_replaces(&mut self, path: &str, row: &Row) -> Result<(), Error> {
         let former = self.world.content(&self.e, row);
         let bytes = self.fresh();
         self.note(format!("other: write {path} {}", short(&bytes)));
