@@ -22,6 +22,7 @@ fn status(items: u64) -> Status {
         queue: Vec::new(),
         cache_used: 0,
         cache_size: 0,
+        pinned: crate::fs::Pinned::default(),
         staged: 0,
         quota_used: None,
         quota_total: None,

@@ -83,10 +83,21 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<()> {
+        self.fetch_for(content, version, range, Urgency::Now).await
+    }
+
+    /// The same for somebody who can wait.
+    pub(super) async fn fetch_for(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        version: &Version,
+        range: Range<u64>,
+        urgency: Urgency,
+    ) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
             let end = range.end.min(at + STEP);
-            self.fetch_step(content, version, at..end).await?;
+            self.fetch_step(content, version, at..end, urgency).await?;
             at = end;
         }
         Ok(())
@@ -97,8 +108,9 @@ impl Fs {
         content: &Arc<Content>,
         version: &Version,
         range: Range<u64>,
+        urgency: Urgency,
     ) -> Result<()> {
-        let waits = self.claim(content, version, range.clone(), Urgency::Now)?;
+        let waits = self.claim(content, version, range.clone(), urgency)?;
         for run in waits {
             let until = range.end.min(run.range.end);
             let mut progress = run.progress.clone();
@@ -123,6 +135,7 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<()> {
+        content.keep_all();
         self.fetch(content, version, range).await?;
         let running = self.fetcher.runs.lock().get(&content.id()).cloned().unwrap_or_default();
         for run in running {
@@ -149,6 +162,7 @@ impl Fs {
                 let fs = self.clone();
                 self.spawn(async move {
                     for m in misses {
+                        m.content.keep_all();
                         if let Err(e) = fs.fetch(&m.content, &m.version, m.range).await {
                             tracing::debug!(error = %e, "what a partly written file lacks is fetched later");
                             return;

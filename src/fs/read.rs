@@ -95,8 +95,8 @@ impl Fs {
         Ok(Some((state.source.clone(), state.size, offset..end)))
     }
 
-    /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read
-    /// past the cache.
+    /// Fetches what is missing and answers. What the cache has no room for, was evicted or refused by the local disk in
+    /// between is read past the cache.
     async fn read_fetching(self: &Arc<Self>, source: &Source, range: Range<u64>) -> Result<Bytes> {
         for _ in 0..2 {
             let segments = self.segments(source, range.clone())?;
@@ -108,6 +108,9 @@ impl Fs {
             }
             if missing.is_empty() {
                 return Ok(join(segments));
+            }
+            if !self.make_room(missing.iter().map(|m| m.range.end - m.range.start).sum()).await {
+                break;
             }
             for m in missing {
                 self.fetch(&m.content, &m.version, m.range.clone()).await?;
@@ -275,7 +278,7 @@ impl Fs {
             cur.ahead = end.max(cur.ahead);
             start..end
         };
-        if want.start < want.end {
+        if want.start < want.end && self.has_room(want.end - want.start) {
             self.fetch_soon(content, version, want);
         }
     }

@@ -281,6 +281,7 @@ impl Fs {
         heir.emptied = heir.size == 0 && row.as_ref().is_some_and(|r| r.content.is_some());
         heir.remote = row;
         nodes::swap_echoes(tx, heir.ino, target.ino)?;
+        nodes::hand_pin_over(tx, target.ino, heir.ino)?;
         // The source's own row is trashed once its bytes are safe under the other one.
         let rest = Node { remote: own, ..target };
         let ino = rest.ino;

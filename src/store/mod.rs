@@ -191,6 +191,7 @@ impl Store {
     /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
     /// orderly, unless something is left for the next start to look at. The last thing to be done with a store.
     pub fn close(&self) -> Result<()> {
+        self.0.blocks.read_rest()?;
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
             // What an earlier end left to be looked at may not have been, yet.

@@ -181,6 +181,7 @@ async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step
     if !shown && !fs.db().read(|c| nodes::lies_beneath(c, content.id(), node.content))? {
         return Ok(());
     }
+    content.keep_all();
     match fs.fetch(&content, base, 0..size).await {
         Ok(()) => {
             let synced = fs.rt.spawn_blocking(move || content.sync_fetched()).await;

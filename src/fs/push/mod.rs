@@ -121,6 +121,7 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.fs.push.end(self.ino);
+        self.fs.pins.wake();
     }
 }
 

@@ -1,7 +1,7 @@
 //! One content: reading, writing, sealing, committing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,6 +33,8 @@ pub struct Content {
     pub(super) own: Lazy,
     pub(super) fetched: Lazy,
     pub(super) state: Mutex<State>,
+    /// See [`Content::keep_all`].
+    pub(super) keeps_all: AtomicBool,
     /// One sync at a time: the second must wait for what the first has taken on.
     pub(super) syncing: Mutex<()>,
     /// What is left to bury when the last reader is gone.
@@ -102,6 +104,7 @@ impl Content {
             own,
             fetched,
             state: Mutex::new(state),
+            keeps_all: AtomicBool::new(false),
             syncing: Mutex::new(()),
             grave: Mutex::new(None),
         })
@@ -363,7 +366,7 @@ impl Content {
         self.give(st, e.loc);
     }
 
-    fn give(&self, st: &mut State, loc: Loc) {
+    pub(super) fn give(&self, st: &mut State, loc: Loc) {
         if loc.in_slab() { self.shared.slabs.give(loc) } else { st.alloc.give(loc.slot) }
     }
 

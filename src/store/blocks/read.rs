@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -44,6 +45,9 @@ impl Content {
         let mut st = self.state.lock();
         st.last_used = Timestamp::now().as_millis();
         let range = range.start..range.end.min(st.size);
+        if !st.staged && range.start < range.end {
+            st.touch(block::index(range.start)..block::count(range.end));
+        }
         block::parts(range).map(|p| plan(&st, p)).collect()
     }
 
@@ -74,7 +78,9 @@ impl Content {
                     match self.opened(&label, len, || self.fetched_at(loc))? {
                         Some(bytes) => {
                             let mut st = self.state.lock();
-                            if !st.present.contains(part.block..part.block + 1) {
+                            let one = part.block..part.block + 1;
+                            // Evicted meanwhile: absent, though these bytes were still there.
+                            if !st.present.contains(one.clone()) && !st.absent.contains(one) {
                                 st.present.insert(part.block..part.block + 1);
                             }
                             drop(st);
@@ -119,7 +125,8 @@ impl Content {
     }
 
     /// Keeps fetched bytes of a cached content. `offset` and the end lie on block boundaries, or the end is
-    /// that of the content. What is here already is not written again.
+    /// that of the content. What is here already is not written again; what the cache's bound does not allow is
+    /// not kept, and stays missing.
     pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
         let end = offset + data.len() as u64;
         {
@@ -136,6 +143,9 @@ impl Content {
         }
         for part in block::parts(offset..end) {
             let from = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
+            if self.is_beyond_bound(part.len()) {
+                continue;
+            }
             let Some(loc) = self.begin_fill(part.block) else { continue };
             let done = self.fill_block(part.block, loc, &data[from..from + part.len()]);
             let mut st = self.state.lock();
@@ -143,9 +153,23 @@ impl Content {
             done?;
             st.present.insert(part.block..part.block + 1);
             st.absent.remove(part.block..part.block + 1);
+            st.touch(part.block..part.block + 1);
             self.account(&mut st, slot::footprint(u32::try_from(part.len()).unwrap_or(u32::MAX)), 0);
         }
         Ok(())
+    }
+
+    /// All that is fetched of it from now on is kept, whatever the cache's bound: an upload needs it, or it may be
+    /// nowhere else soon.
+    pub fn keep_all(&self) {
+        self.keeps_all.store(true, Ordering::Relaxed);
+    }
+
+    fn is_beyond_bound(&self, len: usize) -> bool {
+        let more = slot::footprint(u32::try_from(len).unwrap_or(u32::MAX));
+        let (used, bound) =
+            (self.shared.cached.load(Ordering::Relaxed), self.shared.bound.load(Ordering::Relaxed));
+        used.saturating_add(more) > bound && !self.keeps_all.load(Ordering::Relaxed)
     }
 
     /// Where to put a block that is not here, unless another is about to.
