@@ -189,16 +189,17 @@ impl Content {
         if loc.in_slab() { self.shared.slabs.file(loc.place)?.get() } else { self.own.get() }
     }
 
-    /// The plaintext of a sealed block; `None` if it does not open.
-    pub(super) fn unseal(&self, block: u64, e: &Entry) -> Result<Option<Bytes>> {
+    /// The plaintext of a sealed block; `None` if it does not open. `again`: it will be wanted again soon.
+    pub(super) fn unseal(&self, block: u64, e: &Entry, again: bool) -> Result<Option<Bytes>> {
         let label = self.label(block, e.generation);
-        self.opened(&label, e.len, || Ok(self.file(e.loc)?.map(|f| (f, e.loc.offset()))))
+        self.opened(&label, e.len, again, || Ok(self.file(e.loc)?.map(|f| (f, e.loc.offset()))))
     }
 
     pub(super) fn opened(
         &self,
         label: &Label,
         len: u32,
+        again: bool,
         place: impl FnOnce() -> Result<Option<(Arc<std::fs::File>, u64)>>,
     ) -> Result<Option<Bytes>> {
         if let Some(b) = self.shared.plain.get(label) {
@@ -206,7 +207,7 @@ impl Content {
         }
         let Some((file, offset)) = place()? else { return Ok(None) };
         let bytes = slot::read(&file, offset, &self.sealer, label, len)?;
-        if let Some(b) = &bytes {
+        if let Some(b) = bytes.as_ref().filter(|_| again) {
             self.shared.plain.put(label, b.clone());
         }
         Ok(bytes)
@@ -233,7 +234,7 @@ impl Content {
             self.make_room(st)?;
             let open = match st.map.get(&part.block) {
                 Some(e) if !covers(part, e) => {
-                    let bytes = self.unseal(part.block, e)?;
+                    let bytes = self.unseal(part.block, e, true)?;
                     let bytes = bytes.ok_or(Error::Damaged { content: self.id, block: part.block })?;
                     let held = e.set();
                     let end = usize::try_from(held.end()).unwrap_or(usize::MAX).min(bytes.len());

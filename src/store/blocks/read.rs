@@ -66,7 +66,7 @@ impl Content {
                     pieces.into_iter().for_each(|p| push(out, p));
                     return Ok(());
                 }
-                Step::Sealed(part, entry, holes) => match self.unseal(part.block, &entry)? {
+                Step::Sealed(part, entry, holes) => match self.unseal(part.block, &entry, is_part(part, entry.len))? {
                     Some(bytes) => {
                         cut(part, &entry.set(), &bytes, holes, out);
                         return Ok(());
@@ -75,7 +75,7 @@ impl Content {
                 },
                 Step::Fetched(part, loc, len) => {
                     let label = self.label(part.block, 0);
-                    match self.opened(&label, len, || self.fetched_at(loc))? {
+                    match self.opened(&label, len, is_part(part, len), || self.fetched_at(loc))? {
                         Some(bytes) => {
                             let mut st = self.state.lock();
                             let one = part.block..part.block + 1;
@@ -240,6 +240,12 @@ fn plan(st: &State, part: Part) -> Step {
     let loc = st.fill_at.unwrap_or(Loc::own(part.block));
     let len = block::len(part.block, st.size);
     Step::Fetched(part, loc, u32::try_from(len).unwrap_or(u32::MAX))
+}
+
+/// Whether the rest of a block is likely to be wanted next. Who reads whole blocks would only push those of others out,
+/// and use ever new memory.
+fn is_part(part: Part, len: u32) -> bool {
+    part.len() < len as usize
 }
 
 fn gap(part: Part) -> Piece {

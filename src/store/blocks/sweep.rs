@@ -125,7 +125,7 @@ impl Blocks {
             let content = self.open(row.id)?;
             let mut damaged = Vec::new();
             for (block, entry) in rows::slots(conn, row.id)? {
-                match content.unseal(block, &entry) {
+                match content.unseal(block, &entry, false) {
                     Ok(Some(_)) => {}
                     // A sector that cannot be read is no reason not to start.
                     Ok(None) | Err(Error::Io(_)) => damaged.push(block),

@@ -7,6 +7,7 @@ use super::*;
 use crate::crypto::seal::Key;
 use crate::store::{Error, Store};
 
+mod evict;
 mod model;
 mod rot;
 
@@ -160,10 +161,10 @@ fn eviction_takes_the_longest_unused_and_leaves_what_is_needed() {
         store.db().write(|tx| Ok(tx.execute(sql, (ids[n].0, t))?)).unwrap();
     }
     let before = store.blocks().usage();
-    assert!(store.blocks().evict(before.cached - 1).unwrap() > 0);
+    assert!(store.blocks().evict(before.cached - 1, &HashSet::new()).unwrap() > 0);
     let alive = |n: usize| store.blocks().open(ids[n]).is_ok();
     assert_eq!((0..6).map(alive).collect::<Vec<_>>(), [true, true, true, true, false, true]);
-    store.blocks().evict(0).unwrap();
+    store.blocks().evict(0, &HashSet::new()).unwrap();
     assert_eq!((0..6).map(alive).collect::<Vec<_>>(), [true, true, true, false, false, false]);
     assert_eq!(store.blocks().usage().staged, before.staged);
     assert_eq!(seen(&keep, 0..u64::MAX, &[]).unwrap(), bytes);
