@@ -116,7 +116,8 @@ impl Fs {
         }
         let fs = self.clone();
         let evicting = self.rt.spawn_blocking(move || fs.bound_cache(on_disk(bytes)));
-        evicting.await.is_ok() && self.blocks().usage().cached.saturating_add(on_disk(bytes)) <= self.cache_bound()
+        evicting.await.is_ok()
+            && self.blocks().usage().cached.saturating_add(on_disk(bytes)) <= self.cache_bound()
     }
 
     /// Brings the cache to where `more` bytes fit, if it is above the mark. Takes a while.

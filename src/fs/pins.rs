@@ -32,7 +32,8 @@ const AGAIN: i64 = 60;
 /// The longest sleep; wakes are expected before.
 const NAP: Duration = Duration::from_secs(24 * 3600);
 
-const NO_ROOM: &str = "there is no room for all of it: raise --cache-size, free some disk, or unpin something";
+const NO_ROOM: &str =
+    "there is no room for all of it: raise --cache-size, free some disk, or unpin something";
 
 /// A file or folder that is pinned itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -253,6 +253,7 @@ impl Fs {
         due: i64,
         after: &mut After,
     ) -> store::Result<Node> {
+        nodes::hand_pin_over(tx, target.ino, source.ino)?;
         let readable = source.remote.as_ref().is_none_or(|r| r.readable);
         let too_dear =
             source.remote.is_some() && source.content.is_none() && (source.size > REUPLOAD_MAX || !readable);
@@ -281,7 +282,6 @@ impl Fs {
         heir.emptied = heir.size == 0 && row.as_ref().is_some_and(|r| r.content.is_some());
         heir.remote = row;
         nodes::swap_echoes(tx, heir.ino, target.ino)?;
-        nodes::hand_pin_over(tx, target.ino, heir.ino)?;
         // The source's own row is trashed once its bytes are safe under the other one.
         let rest = Node { remote: own, ..target };
         let ino = rest.ino;

@@ -21,11 +21,11 @@ mod slot;
 mod state;
 mod sweep;
 mod sync;
-mod trim;
-mod unread;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
+mod trim;
+mod unread;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -139,7 +139,8 @@ impl Blocks {
     ) -> Result<Blocks> {
         let root = dir.join("blocks");
         std::fs::create_dir_all(&root)?;
-        let (few, next) = db.read(|c| Ok((rows::count_up_to(c, READ_AT_ONCE)? < READ_AT_ONCE, rows::slab_ends(c)?)))?;
+        let (few, next) =
+            db.read(|c| Ok((rows::count_up_to(c, READ_AT_ONCE)? < READ_AT_ONCE, rows::slab_ends(c)?)))?;
         let blocks = Blocks(Arc::new(Shared {
             db: db.clone(),
             slabs: Slabs::new(&root, &next),

@@ -26,7 +26,8 @@ pub(super) enum Step {
     /// With what is not held of the block: gaps, or zeros. Whether it was staged when this was planned: it may be
     /// adopted at any moment.
     Sealed(Part, Entry, Holes),
-    Fetched(Part, Loc, u32),
+    /// And how many evictions there had been by then.
+    Fetched(Part, Loc, u32, u64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,14 +67,16 @@ impl Content {
                     pieces.into_iter().for_each(|p| push(out, p));
                     return Ok(());
                 }
-                Step::Sealed(part, entry, holes) => match self.unseal(part.block, &entry, is_part(part, entry.len))? {
-                    Some(bytes) => {
-                        cut(part, &entry.set(), &bytes, holes, out);
-                        return Ok(());
+                Step::Sealed(part, entry, holes) => {
+                    match self.unseal(part.block, &entry, is_part(part, entry.len))? {
+                        Some(bytes) => {
+                            cut(part, &entry.set(), &bytes, holes, out);
+                            return Ok(());
+                        }
+                        None => step = self.not_opened(part, &entry)?,
                     }
-                    None => step = self.not_opened(part, &entry)?,
-                },
-                Step::Fetched(part, loc, len) => {
+                }
+                Step::Fetched(part, loc, len, trims) => {
                     let label = self.label(part.block, 0);
                     match self.opened(&label, len, is_part(part, len), || self.fetched_at(loc))? {
                         Some(bytes) => {
@@ -88,7 +91,8 @@ impl Content {
                         }
                         None => {
                             let mut st = self.state.lock();
-                            if !st.filling.contains(&part.block) {
+                            // What was evicted since is known to be absent, or here again.
+                            if st.trims == trims && !st.filling.contains(&part.block) {
                                 st.present.remove(part.block..part.block + 1);
                                 st.absent.insert(part.block..part.block + 1);
                             }
@@ -239,7 +243,7 @@ fn plan(st: &State, part: Part) -> Step {
     }
     let loc = st.fill_at.unwrap_or(Loc::own(part.block));
     let len = block::len(part.block, st.size);
-    Step::Fetched(part, loc, u32::try_from(len).unwrap_or(u32::MAX))
+    Step::Fetched(part, loc, u32::try_from(len).unwrap_or(u32::MAX), st.trims)
 }
 
 /// Whether the rest of a block is likely to be wanted next. Who reads whole blocks would only push those of others out,

@@ -106,6 +106,8 @@ pub(super) struct State {
     /// When segments were last used, by a clock of the content's own; see `trim`.
     pub used: BTreeMap<u64, u64>,
     pub clock: u64,
+    /// Counts the times blocks were taken by an eviction.
+    pub trims: u64,
     /// Bytes on disk.
     pub bytes: u64,
     pub last_used: i64,

@@ -105,6 +105,7 @@ impl Content {
             }
         }
         st.used.remove(&segment);
+        st.trims += 1;
         (gone, adopted, bytes)
     }
 

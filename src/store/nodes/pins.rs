@@ -73,11 +73,7 @@ pub fn pins(conn: &Connection, after: Ino, limit: usize) -> Result<Vec<Ino>, Err
 }
 
 /// Tells of each file that `of` (all pins if left out) or a folder above it makes a pinned one, once.
-pub fn below_pins(
-    conn: &Connection,
-    of: Option<Ino>,
-    mut tell: impl FnMut(PinnedFile),
-) -> Result<(), Error> {
+pub fn below_pins(conn: &Connection, of: Option<Ino>, mut tell: impl FnMut(PinnedFile)) -> Result<(), Error> {
     let sql = "WITH RECURSIVE below(ino) AS (
                    SELECT p.ino FROM pins p JOIN nodes n ON n.ino=p.ino WHERE n.linked=1 AND ?1 IS NULL
                    UNION SELECT ?1 WHERE ?1 IS NOT NULL

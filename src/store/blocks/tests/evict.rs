@@ -28,7 +28,10 @@ fn on_disk(store: &Store) -> u64 {
     for dir in std::fs::read_dir(store.blocks().dir()).unwrap() {
         let dir = dir.unwrap();
         if dir.file_type().unwrap().is_dir() {
-            sum += std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().blocks() * 512).sum::<u64>();
+            sum += std::fs::read_dir(dir.path())
+                .unwrap()
+                .map(|f| f.unwrap().metadata().unwrap().blocks() * 512)
+                .sum::<u64>();
         }
     }
     sum
@@ -198,9 +201,6 @@ fn a_start_reads_no_more_of_a_large_cache_and_still_gives_no_slot_twice() {
         let store = open_at(dir.path());
         let used = |n: u64| n * slot::footprint(10);
         assert!(store.blocks().0.unread.lock().is_some(), "left for later");
-        if orderly {
-            assert_eq!(store.blocks().usage().cached, used(2000));
-        }
         // What is freed and taken in between is nobody's twice.
         store
             .db()
@@ -222,7 +222,6 @@ fn a_start_reads_no_more_of_a_large_cache_and_still_gives_no_slot_twice() {
         let distinct: HashSet<_> = slots.iter().collect();
         assert_eq!((slots.len(), distinct.len()), (2000 - 1 + 2 + 150, slots.len()));
         assert!(slots.iter().all(|l| l.slot < 2100 + 60), "the gaps are used again");
-        let counted = store.blocks().usage().cached;
-        assert!(counted >= used(1999) && counted <= used(1999 + 152), "{orderly}: {counted}");
+        assert_eq!(store.blocks().usage().cached, used(1999), "{orderly}");
     }
 }
