@@ -195,7 +195,7 @@ impl Store {
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
             // What an earlier end left to be looked at may not have been, yet.
-            let clean = self.0.blocks.is_counted() && !self.0.unchecked.load(Ordering::Acquire);
+            let clean = self.0.blocks.is_tidy() && !self.0.unchecked.load(Ordering::Acquire);
             tx.execute("UPDATE meta SET clean = ?1", [clean])?;
             Ok(())
         })?;

@@ -105,8 +105,8 @@ struct Shared {
     hot: Mutex<VecDeque<ContentId>>,
     /// The rows' counters were not saved, and are still to be corrected.
     uncounted: AtomicBool,
-    /// The last user ended in order: there are no orphans.
-    clean: bool,
+    /// There are no orphans: the last user ended in order, or they were looked for.
+    swept: AtomicBool,
     /// What a start leaves to be read in the background.
     unread: Mutex<Option<unread::Unread>>,
     /// No fetched block is kept that would bring the cache above this.
@@ -159,7 +159,7 @@ impl Blocks {
             open_blocks: AtomicUsize::new(0),
             hot: Mutex::default(),
             uncounted: AtomicBool::new(!clean),
-            clean,
+            swept: AtomicBool::new(clean),
             unread: Mutex::default(),
             bound: AtomicU64::new(u64::MAX),
             no_holes: AtomicBool::new(false),
@@ -296,9 +296,9 @@ impl Blocks {
         Usage { cached: self.0.cached.load(Ordering::Relaxed), staged: self.0.staged.load(Ordering::Relaxed) }
     }
 
-    /// Whether the counters are right, a disorderly end notwithstanding.
-    pub(super) fn is_counted(&self) -> bool {
-        !self.0.uncounted.load(Ordering::Acquire)
+    /// Whether the counters are right and no orphans are left, a disorderly end notwithstanding.
+    pub(super) fn is_tidy(&self) -> bool {
+        !self.0.uncounted.load(Ordering::Acquire) && self.0.swept.load(Ordering::Acquire)
     }
 
     /// Saves counters and times of use that were put off.

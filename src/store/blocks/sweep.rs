@@ -45,7 +45,7 @@ impl Blocks {
         let mut swept = Swept::default();
         self.read_rest()?;
         self.0.db.write(|tx| self.sweep_doomed(tx, &mut swept))?;
-        if self.0.clean {
+        if self.0.swept.load(Ordering::Acquire) {
             return Ok(swept);
         }
         for dir in std::fs::read_dir(&self.0.root)? {
@@ -62,6 +62,7 @@ impl Blocks {
         if self.0.uncounted.load(Ordering::Acquire) {
             self.recount()?;
         }
+        self.0.swept.store(true, Ordering::Release);
         Ok(swept)
     }
 

@@ -42,12 +42,6 @@ pub fn hand_pin_over(conn: &Connection, from: Ino, to: Ino) -> Result<(), Error>
     Ok(())
 }
 
-/// Whether a node is pinned itself.
-pub fn is_pinned(conn: &Connection, ino: Ino) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pins WHERE ino=?1)";
-    Ok(conn.prepare_cached(sql)?.query_row([int(ino.0)], |r| r.get(0))?)
-}
-
 /// The nearest node above one that is pinned.
 pub fn pin_above(conn: &Connection, ino: Ino) -> Result<Option<Ino>, Error> {
     // UNION ends at a ring, if there ever were one.
