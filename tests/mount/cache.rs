@@ -38,7 +38,9 @@ fn opening_an_unchanged_version_again_reads_the_kernels_pages() {
     let data = noise(300_000, 1);
     setup.cloud.add_file(&setup.cloud.account().root, RemoteName::split("f.bin"), &data);
     let drive = Drive::with(setup);
-    eventually("the file appears", || fs::read(drive.path("f.bin")).is_ok_and(|b| b == data));
+    // A name that appears is forgotten by the kernel, and its pages with it.
+    eventually("the tree is known", || drive.status().hydrated);
+    assert_eq!(fs::read(drive.path("f.bin")).unwrap(), data);
     forget(&drive, &free);
     let before = reads(&drive);
     for _ in 0..3 {
