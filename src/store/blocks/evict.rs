@@ -19,7 +19,7 @@ use super::{Arc, Blocks, ContentId, Result, Tx, Version, rows};
 /// Contents looked at before an eviction commits.
 const BATCH: usize = 64;
 /// Of a closed content larger than this, no more goes than is wanted.
-const WHOLE_MAX: u64 = 64 << 20;
+const WHOLE_MAX: u64 = 16 << 20;
 /// Bytes of one content that go in one transaction.
 const STEP: u64 = 32 << 20;
 

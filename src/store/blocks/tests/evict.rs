@@ -66,7 +66,7 @@ fn what_is_in_use_gives_the_parts_that_were_not_used_for_the_longest_time() {
 #[test]
 fn of_a_large_content_that_nobody_uses_no_more_goes_than_is_wanted() {
     let (_dir, store) = store();
-    let bytes = vec![7; 80 << 20];
+    let bytes = vec![7; 20 << 20];
     drop(cached(&store, 1, &bytes));
     let before = store.blocks().usage().cached;
     evict(&store, before - 1);
