@@ -35,7 +35,9 @@ pub struct Disk {
 
 /// Says how full the disk is that holds a folder; `None` if that cannot be found out.
 #[derive(Clone)]
-pub struct Gauge(Arc<dyn Fn(&Path) -> Option<Disk> + Send + Sync>);
+pub struct Gauge(Arc<Measure>);
+
+type Measure = dyn Fn(&Path) -> Option<Disk> + Send + Sync;
 
 impl Gauge {
     /// One that answers by `f`.
