@@ -138,8 +138,8 @@ impl Fs {
         Ok(Some((state.source.clone(), state.size, offset..end)))
     }
 
-    /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read
-    /// past the cache.
+    /// Fetches what is missing and answers. What the cache has no room for, was evicted or refused by the local disk in
+    /// between is read past the cache.
     async fn read_fetching(
         self: &Arc<Self>,
         source: &Source,
@@ -156,6 +156,9 @@ impl Fs {
             }
             if missing.is_empty() {
                 return Ok(join(segments));
+            }
+            if !self.make_room(missing.iter().map(|m| m.range.end - m.range.start).sum()).await {
+                break;
             }
             for m in missing {
                 self.fetch(&m.content, &m.version, m.range.clone(), urgency).await?;

@@ -1,5 +1,5 @@
 //! The syncer: journals what a close did not (memory maps, long writers), makes journalled content durable
-//! within five seconds, lets go of staged content that nothing needs, and keeps the cache within its bound.
+//! within five seconds, lets go of staged content that nothing needs, and has the cache brought within its bound.
 //!
 //! What a loss of power leaves of the database is all commits up to some point, the last durable one at least. So
 //! whatever a commit takes from view must be there in another way if the blocks of what it names are lost: content
@@ -198,19 +198,19 @@ impl Fs {
         if self.journal_all().is_err() {
             self.sync.wake();
         }
+        if self.sync.names.load(std::sync::atomic::Ordering::Acquire) {
+            // Something may have come into a pinned folder, or left it.
+            self.pins.wake();
+        }
         if !self.sync.is_idle()
             && let Err(e) = self.sync_all()
         {
             tracing::error!(error = %e, "syncing to the local disk failed; will be tried again");
         }
+        self.bound_cache(0);
         if self.blocks().usage().cached > self.config.cache_size {
-            if let Err(e) = self.blocks().evict(self.config.cache_size) {
-                tracing::warn!(error = %e, "evicting from the cache failed");
-            }
-            if self.blocks().usage().cached > self.config.cache_size {
-                // What is in use now may not be at the next look.
-                self.sync.wake();
-            }
+            // What is in use now may not be at the next look.
+            self.sync.wake();
         }
     }
 }
