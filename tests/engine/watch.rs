@@ -252,3 +252,23 @@ fn a_folder_that_we_deleted_and_they_restore_comes_back_with_all_in_it() {
     e.converged();
     assert_eq!(e.read("d/e/g").unwrap(), "d/e/g");
 }
+
+#[test]
+fn an_answer_that_our_next_write_overtook_is_no_edit_of_theirs() {
+    let e = Engine::new();
+    e.put("f.txt", b"one").unwrap();
+    e.drain();
+    e.put("f.txt", b"two").unwrap();
+    e.fault.script(M::Replace, 1, inxtfs::remote::fault::Action::Lost);
+    e.drain();
+    // What the feeds said meanwhile was not merged, so the row is read by itself.
+    let (reached, answer) = e.fault.hold_answer(M::Stat, 1);
+    e.block_on(reached).unwrap();
+    e.put("f.txt", b"three").unwrap();
+    e.drain();
+    answer.send(()).unwrap();
+    e.polls(2);
+    e.converged();
+    assert_eq!(e.ls(""), ["f.txt"]);
+    assert_eq!(e.cloud.files()["f.txt"], "three");
+}

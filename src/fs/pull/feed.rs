@@ -8,12 +8,13 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::hydrate::hydrate;
+use super::look::look_at;
 use super::walk::{Walk, is_plausible};
 use super::{From, apply, settle_strays, watch};
 use crate::fs::{Error, Fs, Result, now_ms};
-use crate::remote::{self, Cursor, Event, Scope};
+use crate::remote::{Cursor, Event, Scope};
 use crate::store::nodes;
-use crate::types::{Kind, NodeId, Row, Timestamp};
+use crate::types::{Kind, NodeId, Timestamp};
 
 /// Deltas reach back this far: stamps are only roughly in the order of commits, and replicas lag.
 const OVERLAP_MS: i64 = 120_000;
@@ -231,23 +232,14 @@ async fn doubts(fs: &Arc<Fs>) -> Result<()> {
         doubted.iter().filter(|(_, (_, at))| *at <= now).map(|(id, (kind, _))| (id.clone(), *kind)).collect()
     };
     for (id, kind) in due {
-        let row = match fs.health.note(fs.remote.stat(kind, &id).await) {
-            Ok(row) => Some(row),
-            Err(remote::Error::NotFound) => gone(fs, &id)?,
-            Err(e) => return Err(e.into()),
-        };
-        fs.pull.doubted.lock().remove(&id);
-        if let Some(row) = row {
-            apply(fs, vec![row], From::Fresh)?;
+        // Taken out first: the look may put it in again.
+        let doubted = fs.pull.doubted.lock().remove(&id);
+        if let (Err(e), Some(doubted)) = (look_at(fs, kind, &id).await, doubted) {
+            fs.pull.doubted.lock().insert(id, doubted);
+            return Err(e);
         }
     }
     Ok(())
-}
-
-/// A row that is not found any more, as deleted.
-pub(super) fn gone(fs: &Fs, id: &NodeId) -> Result<Option<Row>> {
-    let node = fs.db().read(|c| nodes::by_remote(c, id))?;
-    Ok(node.and_then(|n| n.remote).map(Row::vanished))
 }
 
 impl Fs {

@@ -5,6 +5,7 @@
 
 mod feed;
 mod hydrate;
+mod look;
 mod merge;
 mod place;
 mod rescue;

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
+use super::look::look_at;
 use super::merge::Merge;
-use super::{From, apply, feed};
 use crate::fs::push::confirm::Stored;
 use crate::fs::{Fs, now_ms};
-use crate::remote;
 use crate::store::nodes::{self, Node, Watch};
 use crate::store::{ContentId, Result, Tx};
 use crate::types::{Ino, Kind, Row};
@@ -139,12 +138,7 @@ pub(super) async fn look(fs: &Arc<Fs>) -> crate::fs::Result<()> {
             fs.db().write(|tx| end(fs, tx, watch.ino))?.into_iter().for_each(|id| fs.sync.retire(id));
             continue;
         };
-        let row = match fs.health.note(fs.remote.stat(Kind::File, &id).await) {
-            Ok(row) => Some(row),
-            Err(remote::Error::NotFound) => feed::gone(fs, &id)?,
-            Err(e) => return Err(e.into()),
-        };
-        apply(fs, row.into_iter().collect(), From::Fresh)?;
+        look_at(fs, Kind::File, &id).await?;
         // Something of the file is under way: later.
         let next = now_ms() + fs.config.paced(LOOK);
         fs.db().write(|tx| match nodes::watch(tx, watch.ino)? {
