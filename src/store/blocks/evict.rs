@@ -75,20 +75,21 @@ impl Blocks {
         let (mut taken, mut sum) = (0, 0);
         for c in self.candidates(tx, excess, spent)? {
             let live = self.0.live(c.id);
-            if live.is_none() && (c.bytes <= WHOLE_MAX || c.bytes / 2 <= excess) {
-                spent.insert(c.id);
-                self.forget(tx, c.id)?;
-                sum += c.bytes;
-                taken += 1;
-            } else {
-                let want = (excess - sum.min(excess)).min(STEP);
-                let freed = self.trim(tx, &c, live, want, holes)?;
-                if freed == 0 {
-                    spent.insert(c.id);
-                }
-                sum += freed;
-                taken += 1;
+            let closed = live.is_none();
+            let mut freed = 0;
+            if !closed || (c.bytes > WHOLE_MAX && c.bytes / 2 > excess) {
+                freed = self.trim(tx, &c, live, (excess - sum.min(excess)).min(STEP), holes)?;
             }
+            if freed == 0 {
+                spent.insert(c.id);
+                if closed {
+                    // Small enough; or no part of it can go by itself.
+                    self.forget(tx, c.id)?;
+                    freed = c.bytes;
+                }
+            }
+            sum += freed;
+            taken += 1;
             if sum >= excess {
                 break;
             }

@@ -145,22 +145,19 @@ impl Content {
 impl Hole {
     /// Gives the pages to the disk. Where that cannot be done, the blocks are as they were.
     pub(super) fn make(self) {
-        let made = runs(&self.blocks)
-            .all(|r| place::punch(&self.file, Loc::own(r.start).offset(), (r.end - r.start) * STRIDE));
-        let mut st = self.content.state.lock();
-        let mut bytes = 0;
-        for b in &self.blocks {
-            st.filling.remove(b);
-            bytes += self.content.footprint_of(&st, *b);
-            if !made {
+        for run in runs(&self.blocks) {
+            let pages = (run.end - run.start) * STRIDE;
+            let made = place::punch(&self.file, Loc::own(run.start).offset(), pages);
+            let mut st = self.content.state.lock();
+            let bytes: u64 = run.clone().map(|b| self.content.footprint_of(&st, b)).sum();
+            run.clone().for_each(|b| _ = st.filling.remove(&b));
+            if made {
+                self.content.account(&mut st, 0, bytes);
+            } else {
                 // What is here shows when it is read.
-                st.absent.remove(*b..*b + 1);
+                st.absent.remove(run);
+                self.content.shared.no_holes.store(true, Ordering::Relaxed);
             }
-        }
-        if made {
-            self.content.account(&mut st, 0, bytes);
-        } else {
-            self.content.shared.no_holes.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -81,6 +81,54 @@ fn of_a_large_content_that_nobody_uses_no_more_goes_than_is_wanted() {
 }
 
 #[test]
+fn where_no_holes_can_be_made_what_nobody_uses_goes_whole() {
+    let (_dir, store) = store();
+    let bytes = vec![7; 20 << 20];
+    let used = cached(&store, 1, &bytes);
+    drop(cached(&store, 2, &bytes));
+    store.blocks().0.no_holes.store(true, Ordering::Relaxed);
+    let before = store.blocks().usage().cached;
+    evict(&store, before - 1);
+    assert_eq!(store.blocks().usage().cached, before / 2);
+    assert!(store.db().read(|c| store.blocks().find(c, &version(2))).unwrap().is_none());
+    assert_eq!(checked(&used, &bytes), []);
+}
+
+#[test]
+fn what_was_taken_over_of_a_base_may_be_committed_with_the_adoption() {
+    let (dir, store) = store();
+    let bytes = noise(8, 3 * B);
+    let base = cached(&store, 1, &bytes);
+    let over = store
+        .db()
+        .write(|tx| store.blocks().stage(tx, Some((base.id(), bytes.len() as u64)), bytes.len() as u64))
+        .unwrap();
+    over.write(0, &bytes[..10]).unwrap();
+    over.seal().unwrap();
+    store.db().write(|tx| over.commit(tx)).unwrap();
+    over.freeze();
+    for b in over.incomplete() {
+        let at = usize::try_from(b).unwrap() * B;
+        over.complete(b, &bytes[at..at + B]).unwrap();
+    }
+    let adopted = store.db().write(|tx| store.blocks().adopt(tx, over.id(), &version(2)));
+    assert!(adopted.is_err(), "its rows do not say so yet");
+    store
+        .db()
+        .write(|tx| {
+            over.commit(tx)?;
+            store.blocks().adopt(tx, over.id(), &version(2))
+        })
+        .unwrap();
+    drop((base, over));
+    store.close().unwrap();
+    drop(store);
+    let store = open_at(dir.path());
+    let over = store.db().read(|c| store.blocks().find(c, &version(2))).unwrap().unwrap();
+    assert_eq!(checked(&over, &bytes), []);
+}
+
+#[test]
 fn uploaded_blocks_go_as_fetched_ones_do_and_stay_gone() {
     let (dir, store) = store();
     let bytes = noise(3, 70 * B);
