@@ -241,8 +241,9 @@ impl Fs {
 
 /// Keeps what is pinned here, and up to date.
 pub(super) async fn run(fs: Arc<Fs>) {
-    // Of an earlier mount.
-    match fs.db().read(nodes::any_pin) {
+    // Of an earlier mount, which may have died between the end of a pin and what follows from it.
+    let any = fs.db().read(|c| Ok(nodes::any_pin(c)? || !fs.blocks().kept(c)?.is_empty()));
+    match any {
         Ok(any) => fs.pins.any.store(any, Ordering::Release),
         Err(e) => tracing::error!(error = %e, "what is pinned cannot be read"),
     }
