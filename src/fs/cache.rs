@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::files::Source;
 use super::{Fs, Result, now_ms};
@@ -101,7 +101,8 @@ impl Fs {
     pub(super) fn has_room(self: &Arc<Self>, bytes: u64) -> bool {
         let (bound, used) = (self.cache_bound(), self.blocks().usage().cached);
         let then = used.saturating_add(on_disk(bytes));
-        if then > high(bound) && !self.is_barren() {
+        // One that is under way goes on to well below the bound.
+        if then > high(bound) && !self.is_barren() && !self.cache.one.is_locked() {
             let fs = self.clone();
             self.rt.spawn_blocking(move || fs.bound_cache(0));
         }
@@ -125,6 +126,10 @@ impl Fs {
     /// Brings the cache to where `more` bytes fit, if it is above the mark. Takes a while.
     pub(super) fn bound_cache(self: &Arc<Self>, more: u64) {
         let _one = self.cache.one.lock();
+        if self.cancel.is_cancelled() {
+            // The store is being closed, or was.
+            return;
+        }
         let bound = self.cache_bound();
         if self.blocks().usage().cached.saturating_add(more) <= high(bound) {
             return;
@@ -142,6 +147,11 @@ impl Fs {
         let since = self.cache.barren.load(Ordering::Relaxed);
         // The clock may be set back.
         since != 0 && (0..BARREN).contains(&(now_ms() - since))
+    }
+
+    /// Nothing is evicted until what this returns is dropped; after [`Fs::stop`] began, never more.
+    pub(super) fn hold_evictions(&self) -> MutexGuard<'_, ()> {
+        self.cache.one.lock()
     }
 
     /// Cached contents that open files show and the server may not have any more: what goes of them is lost.
@@ -171,8 +181,99 @@ fn on_disk(bytes: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::crypto::seal::Key;
+    use crate::fs::{Config, OpenFlags};
+    use crate::names::RemoteName;
+    use crate::remote::memory::Memory;
+    use crate::store::Store;
+    use crate::types::Ino;
+
+    const DATA: &[u8] = b"bytes of a file";
+
+    fn started(dir: &Path, key: &Key, cloud: &Memory, config: Config) -> (Arc<Fs>, tokio::runtime::Runtime) {
+        let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let store = Store::open(dir, &cloud.account().id, key).unwrap().store;
+        (Fs::start(config, store, cloud.client("here"), rt.handle().clone()).unwrap(), rt)
+    }
+
+    fn with_file() -> (tempfile::TempDir, Key, Memory) {
+        let cloud = Memory::new();
+        cloud.add_file(&cloud.account().root, RemoteName::split("f"), DATA);
+        (tempfile::tempdir().unwrap(), Key::random().unwrap(), cloud)
+    }
+
+    async fn file(fs: &Arc<Fs>) -> Ino {
+        fs.lookup(Ino::ROOT, b"f").get().await.unwrap().ino
+    }
+
+    async fn read(fs: &Arc<Fs>, ino: Ino) -> bytes::Bytes {
+        let fh = fs.open(ino, OpenFlags::default()).get().await.unwrap().fh;
+        let bytes = fs.read(fh, 0, 100).get().await.unwrap();
+        fs.release(fh);
+        bytes
+    }
+
+    #[test]
+    fn no_read_waits_long_for_an_eviction() {
+        let (dir, key, cloud) = with_file();
+        let full = Gauge::new(|_| Some(Disk { total: 1000, free: 0 }));
+        let (fs, rt) = started(dir.path(), &key, &cloud, Config { disk: full, ..Config::default() });
+        // One that takes as long as it likes.
+        let evicting = fs.hold_evictions();
+        let began = Instant::now();
+        rt.block_on(async { assert_eq!(read(&fs, file(&fs).await).await, DATA) });
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        drop(evicting);
+        rt.block_on(fs.stop());
+    }
+
+    #[test]
+    fn nothing_is_evicted_once_the_store_is_closed() {
+        let (dir, key, cloud) = with_file();
+        let free = Arc::new(AtomicU64::new(1000));
+        let gauge = {
+            let free = free.clone();
+            Gauge::new(move |_| Some(Disk { total: 1000, free: free.load(Ordering::Relaxed) << 20 }))
+        };
+        let (fs, rt) = started(dir.path(), &key, &cloud, Config { disk: gauge, ..Config::default() });
+        rt.block_on(async { read(&fs, file(&fs).await).await });
+        let used = fs.blocks().usage().cached;
+        assert!(used > 0);
+        rt.block_on(fs.stop());
+        free.store(0, Ordering::Relaxed);
+        fs.bound_cache(0);
+        assert_eq!(fs.blocks().usage().cached, used);
+    }
+
+    #[test]
+    fn what_was_unpinned_just_before_a_crash_is_not_kept_for_ever() {
+        let (dir, key, cloud) = with_file();
+        let kept = |fs: &Fs| fs.db().read(|c| fs.blocks().kept(c)).unwrap().len();
+        let (fs, rt) = started(dir.path(), &key, &cloud, Config::default());
+        let ino = rt.block_on(async {
+            let ino = file(&fs).await;
+            read(&fs, ino).await;
+            ino
+        });
+        fs.pin(ino).unwrap();
+        assert_eq!(kept(&fs), 1);
+        fs.db().write(|tx| nodes::unpin(tx, ino)).unwrap();
+        rt.block_on(fs.stop());
+        drop((fs, rt));
+        let (fs, rt) = started(dir.path(), &key, &cloud, Config::default());
+        let begun = Instant::now();
+        while kept(&fs) > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        rt.block_on(fs.stop());
+    }
 
     #[test]
     fn a_tenth_of_the_disk_stays_free_whoever_fills_it() {

@@ -197,6 +197,7 @@ impl Fs {
         let closed = self.rt.spawn_blocking(move || {
             fs.journal_all()?;
             fs.sync_all()?;
+            let _none = fs.hold_evictions();
             fs.store.close()?;
             Ok::<(), super::Error>(())
         });

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,6 +17,9 @@ use crate::types::{Fh, Urgency, Version};
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
 pub(super) const CHAIN_MAX: usize = 64;
+
+/// So long a read waits for room in the cache; then it goes past it.
+const ROOM: Duration = Duration::from_secs(1);
 
 /// Part of an answer.
 enum Segment {
@@ -157,7 +161,8 @@ impl Fs {
             if missing.is_empty() {
                 return Ok(join(segments));
             }
-            if !self.make_room(missing.iter().map(|m| m.range.end - m.range.start).sum()).await {
+            let room = self.make_room(missing.iter().map(|m| m.range.end - m.range.start).sum());
+            if !tokio::time::timeout(ROOM, room).await.unwrap_or(false) {
                 break;
             }
             for m in missing {

@@ -193,8 +193,13 @@ impl Fs {
 
     /// One round of the syncer, which the background task makes [`Config::sync_every`](super::Config::sync_every) after
     /// there was something to do:
-    /// what was acknowledged before it survives a loss of power afterwards.
+    /// what was acknowledged before it survives a loss of power afterwards. The cache is within its bound then.
     pub fn tick(self: &Arc<Self>) {
+        self.settle();
+        self.bound_cache(0);
+    }
+
+    fn settle(self: &Arc<Self>) {
         if self.journal_all().is_err() {
             self.sync.wake();
         }
@@ -207,7 +212,6 @@ impl Fs {
         {
             tracing::error!(error = %e, "syncing to the local disk failed; will be tried again");
         }
-        self.bound_cache(0);
         if self.blocks().usage().cached > self.config.cache_size {
             // What is in use now may not be at the next look.
             self.sync.wake();
@@ -254,7 +258,12 @@ pub(super) async fn run(fs: Arc<Fs>) {
         }
         tokio::time::sleep(fs.config.sync_every).await;
         let fs = fs.clone();
-        if let Err(e) = tokio::task::spawn_blocking(move || fs.tick()).await {
+        let round = move || {
+            fs.settle();
+            // In the background: the next round must not be late.
+            fs.has_room(0);
+        };
+        if let Err(e) = tokio::task::spawn_blocking(round).await {
             tracing::error!(error = %e, "the syncer failed");
         }
     }
