@@ -4,6 +4,8 @@
 
 #[path = "engine/brake.rs"]
 mod brake;
+#[path = "engine/cache.rs"]
+mod cache;
 #[path = "engine/content.rs"]
 mod content;
 #[path = "engine/failed.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "mount/basics.rs"]
 mod basics;
+#[path = "mount/cache.rs"]
+mod cache;
 #[path = "mount/content.rs"]
 mod content;
 #[path = "mount/damage.rs"]

@@ -21,6 +21,7 @@ mod logout;
 mod mount;
 mod partial;
 mod paths;
+mod pin;
 mod point;
 mod process;
 mod restore;
@@ -30,6 +31,7 @@ mod serve;
 mod status;
 mod term;
 mod umount;
+mod unpin;
 mod whoami;
 
 use std::path::PathBuf;
@@ -85,6 +87,8 @@ enum Command {
     Resume(resume::Args),
     Restore(restore::Args),
     Failed(failed::Args),
+    Pin(pin::Args),
+    Unpin(unpin::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -114,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => resume::run(args, &ctx),
         Command::Restore(args) => restore::run(args, &ctx),
         Command::Failed(args) => failed::run(args, &ctx),
+        Command::Pin(args) => pin::run(args, &ctx),
+        Command::Unpin(args) => unpin::run(args, &ctx),
         Command::Demo(args) => demo::run(args, &ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
     };
@@ -150,6 +156,9 @@ mod tests {
             "inxtfs failed retry",
             "inxtfs failed retry 7 8",
             "inxtfs failed discard 7 8",
+            "inxtfs pin /m/a /m/b",
+            "inxtfs pin --list --json --mount /m",
+            "inxtfs unpin /m/a /m/b",
             "inxtfs demo",
             "inxtfs emulator --listen 127.0.0.1:0 --latency 30ms",
         ] {
@@ -164,5 +173,7 @@ mod tests {
         assert!(Cli::try_parse_from(["inxtfs", "bwlimit", "--up", "-1"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");
+        assert!(Cli::try_parse_from(["inxtfs", "pin"]).is_err(), "what?");
+        assert!(Cli::try_parse_from(["inxtfs", "unpin"]).is_err(), "never all of them");
     }
 }

@@ -49,8 +49,8 @@ pub struct Args {
     /// Where cached content, unsent changes and the known tree lie, sealed [default: ~/.cache/inxtfs/ACCOUNT].
     #[arg(long, value_name = "DIR", env = "INXTFS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
-    /// How much of the disk cached content may take [default: 10GiB, at most a tenth of the disk]. Unsent changes
-    /// come on top.
+    /// How much of the disk cached content may take [default: 10GiB, at most a tenth of the disk]. A tenth of the disk
+    /// is always left free. Unsent changes come on top.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     cache_size: Option<u64>,
     /// How long a file must rest after a change before it is sent.

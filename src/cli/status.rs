@@ -104,12 +104,21 @@ fn print(found: &Found) {
         println!("  limits   up {}, down {}", limits::words(up), limits::words(down));
     }
     println!("  cache    {} of {}", bytes(status.cache_used), bytes(status.cache_size));
+    if status.pinned.pins > 0 {
+        println!("  pinned   {}", pinned(status));
+    }
     println!("  staged   {}", bytes(status.staged));
     if let (Some(used), Some(total)) = (status.quota_used, status.quota_total) {
         println!("  quota    {} of {}", bytes(used), bytes(total));
     }
     let known = if status.hydrated { "" } else { ", still listing" };
     println!("  tree     {} known{known}", status.nodes);
+}
+
+fn pinned(status: &Status) -> String {
+    let all = &status.pinned;
+    let problem = all.problem.as_ref().map(|p| format!("; {}", plain(p))).unwrap_or_default();
+    format!("{} of {} here{problem}", bytes(all.here), bytes(all.bytes))
 }
 
 fn session(state: &SessionState) -> String {

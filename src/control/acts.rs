@@ -1,4 +1,4 @@
-//! The mount's answers to what a person decides: about failed items, about bounds.
+//! The mount's answers to what a person decides: about failed items, bounds, pins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,24 +41,55 @@ pub(super) async fn answer(
             Ok(bounds) => Reply::Bwlimit(bounds),
             Err(e) => Reply::Refused { why: e.to_string() },
         },
+        Request::Pin { .. } | Request::Unpin { .. } | Request::Pins { .. } => {
+            let fs = Arc::clone(fs);
+            let done = tokio::task::spawn_blocking(move || pins(&fs, request)).await;
+            done.unwrap_or_else(|e| Reply::Refused { why: e.to_string() })
+        }
         _ => Reply::Refused { why: "not for this".to_owned() },
     };
     wire::send(to, &reply).await
 }
 
 fn page(fs: &Fs, after: u64) -> Reply {
-    let mut items = match fs.failed(after, PAGE) {
-        Ok(items) => items,
-        Err(e) => return Reply::Refused { why: e.to_string() },
-    };
+    match fs.failed(after, PAGE) {
+        Ok(items) => Reply::Failed { items: fitting(items, |item| item.path.len()) },
+        Err(e) => Reply::Refused { why: e.to_string() },
+    }
+}
+
+/// The first of them, as many as a reply takes.
+fn fitting<T>(mut items: Vec<T>, len: impl Fn(&T) -> usize) -> Vec<T> {
     let mut bytes = 0;
     let fits = items.iter().take_while(|item| {
-        bytes += item.path.len();
+        bytes += len(item);
         bytes <= PAGE_BYTES
     });
     let fits = fits.count().max(1);
     items.truncate(fits);
-    Reply::Failed { items }
+    items
+}
+
+fn pins(fs: &Arc<Fs>, request: Request) -> Reply {
+    let done = match request {
+        Request::Pin { id } => fs.pin(Ino(id)).map(|pin| Reply::Pinned { pin, all: fs.status().pinned }),
+        Request::Unpin { id } => fs.unpin(Ino(id)).map(|kept| match kept {
+            None => Reply::Unpinned,
+            Some(Some(folder)) => {
+                Reply::Refused { why: format!("it is pinned with its folder {folder}; unpin that") }
+            }
+            Some(None) => Reply::Unknown { why: "it is not pinned; see `inxtfs pin --list`".to_owned() },
+        }),
+        Request::Pins { after } => {
+            fs.pins(after, PAGE).map(|items| Reply::Pins { items: fitting(items, |pin| pin.path.len()) })
+        }
+        _ => return Reply::Refused { why: "not for this".to_owned() },
+    };
+    done.unwrap_or_else(|e| match e {
+        fs::Error::Stale => Reply::Unknown { why: "nothing of the drive is there any more".to_owned() },
+        fs::Error::Denied => Reply::Refused { why: "this is not the drive's own".to_owned() },
+        e => Reply::Refused { why: e.to_string() },
+    })
 }
 
 fn refusal(e: &fs::Error, id: u64) -> Reply {

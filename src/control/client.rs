@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
 use super::{Error, place};
-use crate::fs::{Bandwidth, Discarded, FailedItem, Status};
+use crate::fs::{Bandwidth, Discarded, FailedItem, Pin, Pinned, Status};
 
 /// How long a mount may take for any one line.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -213,6 +213,47 @@ impl Client {
         match self.ask(mountpoint, Request::Discard { id }).await?.next(PATIENCE).await? {
             Reply::Discarded(discarded) => Ok(discarded),
             other => Err(unexpected(other)),
+        }
+    }
+
+    /// Pins what has this number in a mount; and what is pinned there by then, all together.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if nothing has it.
+    pub async fn pin(&self, mountpoint: &Path, id: u64) -> Result<(Pin, Pinned), Error> {
+        match self.ask(mountpoint, Request::Pin { id }).await?.next(PATIENCE).await? {
+            Reply::Pinned { pin, all } => Ok((pin, all)),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes a pin away.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if it is not pinned, [`Error::Refused`] if a folder above it is.
+    pub async fn unpin(&self, mountpoint: &Path, id: u64) -> Result<(), Error> {
+        match self.ask(mountpoint, Request::Unpin { id }).await?.next(PATIENCE).await? {
+            Reply::Unpinned => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// What is pinned at one mount.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn pins(&self, mountpoint: &Path) -> Result<Vec<Pin>, Error> {
+        let mut all: Vec<Pin> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |pin| pin.id);
+            match self.ask(mountpoint, Request::Pins { after }).await?.next(PATIENCE).await? {
+                Reply::Pins { items } if items.is_empty() => return Ok(all),
+                Reply::Pins { items } => all.extend(items.into_iter().filter(|pin| pin.id > after)),
+                other => return Err(unexpected(other)),
+            }
+            if all.last().is_none_or(|pin| pin.id <= after) {
+                return Err(Error::Protocol("a page that leads nowhere".to_owned()));
+            }
         }
     }
 

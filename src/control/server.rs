@@ -41,7 +41,7 @@ pub struct Served {
     pub drain: Box<dyn Fn() -> BoxFuture<'static, Status> + Send + Sync>,
     /// Takes the mount away and lets the process end: at once if told so (`true`), else after a last flush.
     pub unmount: Box<dyn Fn(bool) -> BoxFuture<'static, Result<(), Stuck>> + Send + Sync>,
-    /// For bounds, and for what a person decides about failed items; none refuses all of that.
+    /// For bounds, pins, and what a person decides about failed items; none refuses all of that.
     pub fs: Option<Arc<Fs>>,
     /// Decides on deletes that are not sent: [`Request::Resume`] or [`Request::Restore`].
     pub decide: Box<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
@@ -203,7 +203,10 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
         | Request::Retry { .. }
         | Request::Discard { .. }
         | Request::Export { .. }
-        | Request::Bwlimit { .. } => match &served.fs {
+        | Request::Bwlimit { .. }
+        | Request::Pin { .. }
+        | Request::Unpin { .. }
+        | Request::Pins { .. } => match &served.fs {
             Some(fs) => acts::answer(request, fs, to).await,
             None => wire::send(to, &Reply::Refused { why: "nothing to decide here".to_owned() }).await,
         },

@@ -23,6 +23,7 @@ fn status(items: u64) -> Status {
         bandwidth: crate::fs::Bandwidth::default(),
         cache_used: 0,
         cache_size: 0,
+        pinned: crate::fs::Pinned::default(),
         staged: 0,
         quota_used: None,
         quota_total: None,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Error;
-use crate::fs::{Bandwidth, Discarded, FailedItem, Status};
+use crate::fs::{Bandwidth, Discarded, FailedItem, Pin, Pinned, Status};
 
 /// The version both sides must share.
 pub const VERSION: u32 = 1;
@@ -69,6 +69,21 @@ pub enum Request {
     Discard {
         /// Which.
         id: u64,
+    },
+    /// Keep a file, or a folder with all below it, here always.
+    Pin {
+        /// Its inode number.
+        id: u64,
+    },
+    /// Keep it no longer.
+    Unpin {
+        /// Its inode number.
+        id: u64,
+    },
+    /// What is pinned: items whose number is above `after`.
+    Pins {
+        /// 0 for the first page.
+        after: u64,
     },
     /// Read what is staged of a file: [`Reply::Exporting`], then pieces, [`Reply::Exported`] at the end.
     Export {
@@ -148,6 +163,20 @@ pub enum Reply {
     },
     /// To [`Request::Discard`].
     Discarded(Discarded),
+    /// To [`Request::Pin`].
+    Pinned {
+        /// What was pinned.
+        pin: Pin,
+        /// All that is.
+        all: Pinned,
+    },
+    /// To [`Request::Unpin`].
+    Unpinned,
+    /// A page of what is pinned. An empty one is the end.
+    Pins {
+        /// In the order of their numbers.
+        items: Vec<Pin>,
+    },
     /// An export begins.
     Exporting {
         /// Where the file is in the mount.
@@ -269,6 +298,9 @@ mod tests {
             R::Discard { id: 7 },
             R::Export { id: 7 },
             R::Bwlimit { up: Some(0), down: None },
+            R::Pin { id: 7 },
+            R::Unpin { id: 7 },
+            R::Pins { after: 0 },
         ];
         for request in asked.into_iter().chain(decided) {
             let mut line = Vec::new();

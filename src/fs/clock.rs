@@ -49,6 +49,8 @@ pub(super) async fn run(fs: Arc<Fs>) {
             tracing::error!(error = %e, "what is put off could not be moved along with the clock");
         }
         last = now;
+        // Others may have filled the disk.
+        fs.has_room(0);
     }
 }
 

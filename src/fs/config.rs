@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cache::Gauge;
 use crate::remote::{Budget, Throttle};
 
 /// How a mount behaves.
@@ -23,8 +24,11 @@ pub struct Config {
     /// Time between rounds of the syncer. An acknowledged close survives a loss of power after this, and what the disk
     /// takes for it.
     pub sync_every: Duration,
-    /// Bytes the block cache may take; staged writes are not counted and never evicted.
+    /// Bytes the block cache may take; staged writes are not counted and never evicted. Less while the disk is fuller
+    /// than nine tenths.
     pub cache_size: u64,
+    /// How full the cache's disk is.
+    pub disk: Gauge,
     /// Nodes pushed at the same time.
     pub uploads: usize,
     /// More deletes than this within [`Config::brake_window`] are held back, if they are also more than
@@ -53,6 +57,7 @@ impl Default for Config {
             pace: Duration::from_secs(1),
             sync_every: Duration::from_secs(3),
             cache_size: 10 << 30,
+            disk: Gauge::default(),
             uploads: 12,
             brake_count: 2000,
             brake_percent: 20,

@@ -60,7 +60,8 @@ impl Fs {
             queue: items.into_iter().map(|(n, path)| self.item(&n, path, brake.is_some())).collect(),
             bandwidth: self.config.throttle.get(),
             cache_used: usage.cached,
-            cache_size: self.config.cache_size,
+            cache_size: self.cache_bound(),
+            pinned: self.pins.told(),
             staged: usage.staged,
             quota_used: quota.map(|q| q.used),
             quota_total: quota.map(|q| q.total),
@@ -196,6 +197,7 @@ impl Fs {
         let closed = self.rt.spawn_blocking(move || {
             fs.journal_all()?;
             fs.sync_all()?;
+            let _none = fs.hold_evictions();
             fs.store.close()?;
             Ok::<(), super::Error>(())
         });

@@ -200,6 +200,13 @@ impl Files {
         files.iter().filter(shows).map(|f| f.ino).collect()
     }
 
+    /// What open files show.
+    pub fn sources(&self) -> Vec<(Ino, Source)> {
+        let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();
+        let source = |f: &Arc<File>| f.state.lock().as_ref().map(|s| (f.ino, s.source.clone()));
+        files.iter().filter_map(source).collect()
+    }
+
     /// Staged contents that open files show.
     pub fn contents(&self) -> HashSet<ContentId> {
         let files: Vec<_> = self.inner.lock().by_ino.values().cloned().collect();

@@ -11,6 +11,7 @@
 //! tables (open files, fetches, push), which are leaves: nothing is called with one of them held. Within a
 //! transaction no file state is locked; what merges need of it are atomics. No lock is held across an await.
 
+mod cache;
 mod change;
 mod clock;
 mod config;
@@ -26,6 +27,7 @@ mod health;
 mod invalidate;
 mod open;
 mod ops;
+mod pins;
 mod pull;
 mod push;
 mod quota;
@@ -50,13 +52,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use cache::{Disk, Gauge};
 pub use config::Config;
 pub use discard::Discarded;
 pub use error::{Error, Result};
 pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
-pub use status::{Bandwidth, Brake, ItemState, QueueItem, SessionState, Status, Totals};
+pub use pins::Pin;
+pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;
@@ -77,6 +81,8 @@ pub struct Fs {
     push: push::Push,
     pull: pull::Pull,
     sync: sync::Syncer,
+    cache: cache::Keeper,
+    pins: pins::Pins,
     health: health::Health,
     quota: quota::Quota,
     /// What a loss of power took, for the status.
@@ -105,6 +111,8 @@ impl Fs {
             push: push::Push::new(config.uploads),
             pull: pull::Pull::default(),
             sync: sync::Syncer::default(),
+            cache: cache::Keeper::default(),
+            pins: pins::Pins::default(),
             health: health::Health::default(),
             quota: quota::Quota::default(),
             lost: parking_lot::Mutex::default(),
@@ -124,6 +132,7 @@ impl Fs {
         fs.spawn(pull::listen(fs.clone()));
         fs.spawn(quota::run(fs.clone()));
         fs.spawn(health::heal(fs.clone()));
+        fs.spawn(pins::run(fs.clone()));
         fs.spawn(clock::run(fs.clone()));
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
@@ -224,6 +233,9 @@ impl Fs {
     fn recover(&self) -> Result<()> {
         self.clamp_waits()?;
         self.db().write(|tx| {
+            if self.store.rebooted() {
+                self.blocks().doubt_kept(tx)?;
+            }
             nodes::unpin_unwatched(tx)?;
             for node in nodes::doomed(tx)? {
                 nodes::delete(tx, node.ino)?;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,6 +17,9 @@ use crate::types::{Fh, Urgency, Version};
 /// How deep staged contents may lie on one another. Each upload that was overtaken by a write adds one until
 /// it is done; the writer of a chain this long waits for nobody, its reads fail first.
 pub(super) const CHAIN_MAX: usize = 64;
+
+/// So long a read waits for room in the cache; then it goes past it.
+const ROOM: Duration = Duration::from_secs(1);
 
 /// Part of an answer.
 enum Segment {
@@ -138,8 +142,8 @@ impl Fs {
         Ok(Some((state.source.clone(), state.size, offset..end)))
     }
 
-    /// Fetches what is missing and answers. What was evicted or refused by the local disk in between is read
-    /// past the cache.
+    /// Fetches what is missing and answers. What the cache has no room for, was evicted or refused by the local disk in
+    /// between is read past the cache.
     async fn read_fetching(
         self: &Arc<Self>,
         source: &Source,
@@ -156,6 +160,10 @@ impl Fs {
             }
             if missing.is_empty() {
                 return Ok(join(segments));
+            }
+            let room = self.make_room(missing.iter().map(|m| m.range.end - m.range.start).sum());
+            if !tokio::time::timeout(ROOM, room).await.unwrap_or(false) {
+                break;
             }
             for m in missing {
                 self.fetch(&m.content, &m.version, m.range.clone(), urgency).await?;

@@ -253,6 +253,7 @@ impl Fs {
         due: i64,
         after: &mut After,
     ) -> store::Result<Node> {
+        nodes::hand_pin_over(tx, target.ino, source.ino)?;
         let readable = source.remote.as_ref().is_none_or(|r| r.readable);
         let too_dear =
             source.remote.is_some() && source.content.is_none() && (source.size > REUPLOAD_MAX || !readable);

@@ -91,6 +91,21 @@ pub struct Brake {
     pub held: u64,
 }
 
+/// What the user pinned, all together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Files and folders that are pinned themselves.
+    pub pins: u64,
+    /// Files that are, or lie below one.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of them, here.
+    pub here: u64,
+    /// Why not all of it is or can be here, and what would help.
+    pub problem: Option<String>,
+}
+
 /// A mount at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -116,8 +131,11 @@ pub struct Status {
     pub bandwidth: Bandwidth,
     /// Bytes of cached content on disk.
     pub cache_used: u64,
-    /// Its bound.
+    /// Its bound: what was asked for, less while the disk is nearly full.
     pub cache_size: u64,
+    /// What is to be here always.
+    #[serde(default)]
+    pub pinned: Pinned,
     /// Bytes of staged writes on disk.
     pub staged: u64,
     /// The account's used bytes, if known.

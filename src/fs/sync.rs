@@ -1,5 +1,5 @@
 //! The syncer: journals what a close did not (memory maps, long writers), makes journalled content durable
-//! within five seconds, lets go of staged content that nothing needs, and keeps the cache within its bound.
+//! within five seconds, lets go of staged content that nothing needs, and has the cache brought within its bound.
 //!
 //! What a loss of power leaves of the database is all commits up to some point, the last durable one at least. So
 //! whatever a commit takes from view must be there in another way if the blocks of what it names are lost: content
@@ -193,10 +193,19 @@ impl Fs {
 
     /// One round of the syncer, which the background task makes [`Config::sync_every`](super::Config::sync_every) after
     /// there was something to do:
-    /// what was acknowledged before it survives a loss of power afterwards.
+    /// what was acknowledged before it survives a loss of power afterwards. The cache is within its bound then.
     pub fn tick(self: &Arc<Self>) {
+        self.settle();
+        self.bound_cache(0);
+    }
+
+    fn settle(self: &Arc<Self>) {
         if self.journal_all().is_err() {
             self.sync.wake();
+        }
+        if self.sync.names.load(std::sync::atomic::Ordering::Acquire) {
+            // Something may have come into a pinned folder, or left it.
+            self.pins.wake();
         }
         if !self.sync.is_idle()
             && let Err(e) = self.sync_all()
@@ -204,13 +213,8 @@ impl Fs {
             tracing::error!(error = %e, "syncing to the local disk failed; will be tried again");
         }
         if self.blocks().usage().cached > self.config.cache_size {
-            if let Err(e) = self.blocks().evict(self.config.cache_size) {
-                tracing::warn!(error = %e, "evicting from the cache failed");
-            }
-            if self.blocks().usage().cached > self.config.cache_size {
-                // What is in use now may not be at the next look.
-                self.sync.wake();
-            }
+            // What is in use now may not be at the next look.
+            self.sync.wake();
         }
     }
 }
@@ -254,7 +258,12 @@ pub(super) async fn run(fs: Arc<Fs>) {
         }
         tokio::time::sleep(fs.config.sync_every).await;
         let fs = fs.clone();
-        if let Err(e) = tokio::task::spawn_blocking(move || fs.tick()).await {
+        let round = move || {
+            fs.settle();
+            // In the background: the next round must not be late.
+            fs.has_room(0);
+        };
+        if let Err(e) = tokio::task::spawn_blocking(round).await {
             tracing::error!(error = %e, "the syncer failed");
         }
     }

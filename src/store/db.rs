@@ -91,6 +91,15 @@ impl Db {
         out
     }
 
+    /// One state, to be read later and from elsewhere. The log grows until it is dropped.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        let conn = connect(&self.0.path, &self.0.key)?;
+        // The state is the one at the first look.
+        conn.execute_batch("BEGIN")?;
+        conn.query_row("SELECT durable FROM meta", [], |r| r.get::<_, i64>(0))?;
+        Ok(Snapshot(conn))
+    }
+
     /// Damage that was met once is looked for by the next open, which puts the store aside.
     fn remember_damage<T>(&self, out: &Result<T>) {
         if out.as_ref().is_err_and(Error::is_corrupt)
@@ -185,6 +194,15 @@ impl Db {
         let late = std::mem::take(&mut *self.0.late.lock());
         let durable = std::mem::take(&mut *self.0.when_durable.lock());
         drop((late, durable));
+    }
+}
+
+/// The database as it was at one moment.
+pub(super) struct Snapshot(Connection);
+
+impl Snapshot {
+    pub(super) fn conn(&self) -> &Conn {
+        &self.0
     }
 }
 

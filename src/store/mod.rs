@@ -191,10 +191,11 @@ impl Store {
     /// Writes what was put off (counters, times of use), makes all commits durable and notes that the end was
     /// orderly, unless something is left for the next start to look at. The last thing to be done with a store.
     pub fn close(&self) -> Result<()> {
+        self.0.blocks.read_rest()?;
         self.0.db.write_durable(|tx| {
             self.0.blocks.save(tx)?;
             // What an earlier end left to be looked at may not have been, yet.
-            let clean = self.0.blocks.is_counted() && !self.0.unchecked.load(Ordering::Acquire);
+            let clean = self.0.blocks.is_tidy() && !self.0.unchecked.load(Ordering::Acquire);
             tx.execute("UPDATE meta SET clean = ?1", [clean])?;
             Ok(())
         })?;

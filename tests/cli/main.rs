@@ -5,6 +5,7 @@ mod decide;
 mod ends;
 mod figures;
 mod flow;
+mod pins;
 mod points;
 mod reading;
 mod refused;

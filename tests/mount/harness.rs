@@ -144,6 +144,14 @@ impl Drive {
         self.block_on(fs.drain())
     }
 
+    /// The kernel forgets what the files of the mount hold.
+    pub fn drop_pages(&self) {
+        for entry in std::fs::read_dir(self.root()).unwrap() {
+            let file = std::fs::File::open(entry.unwrap().path()).unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        }
+    }
+
     /// Runs a future to its end, which must come soon.
     pub fn block_on<T>(&self, f: impl Future<Output = T>) -> T {
         self.rt.block_on(async { tokio::time::timeout(PATIENCE, f).await.expect("takes too long") })

@@ -154,6 +154,7 @@ impl Fs {
         version: &Version,
         range: Range<u64>,
     ) -> Result<()> {
+        content.keep_all();
         self.fetch(content, version, range, Urgency::Now).await?;
         let running = self.fetcher.runs.lock().get(&content.id()).cloned().unwrap_or_default();
         for run in running {
@@ -180,6 +181,7 @@ impl Fs {
                 let fs = self.clone();
                 self.spawn(async move {
                     for m in misses {
+                        m.content.keep_all();
                         // Once another client replaces that version its bytes are nowhere: nothing is more urgent.
                         if let Err(e) = fs.fetch(&m.content, &m.version, m.range, Urgency::Now).await {
                             tracing::debug!(error = %e, "what a partly written file lacks is fetched later");
@@ -213,6 +215,11 @@ impl Fs {
             let free = permit.take().or_else(|| self.fetcher.ahead.clone().try_acquire_owned().ok());
             let Some(free) = free else { return self.queue_ahead(reader, content, version) };
             let Some(range) = reader.lock().next() else { return };
+            if !self.has_room(range.end - range.start) {
+                let mut reader = reader.lock();
+                reader.ended();
+                return reader.drop_unstarted();
+            }
             let fresh = match self.claim(content, version, range.clone(), range, Urgency::Soon) {
                 Ok(claimed) => claimed.fresh,
                 Err(e) => {

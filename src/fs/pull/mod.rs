@@ -223,6 +223,9 @@ pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
             tracing::debug!(%ino, error = %e, "dropping a node failed");
         }
     }
+    if !outcome.notes.is_empty() {
+        fs.pins.wake();
+    }
     fs.invalidate.tell(outcome.notes, |ino| fs.outward(ino));
     if outcome.push {
         fs.push.wake();

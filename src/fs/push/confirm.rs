@@ -170,10 +170,12 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
         nodes::clear_intent(tx, ino)?;
         let node = nodes::get(tx, ino)?;
         let replaced = node.as_ref().is_some_and(|n| n.remote.is_some());
-        if let (Some(id), Some(version)) = (what.content, &what.version)
-            && !(replaced && !legacy.is_taken_over() && watch::keeps_staged(fs, tx, id)?)
-        {
-            fs.blocks().adopt(tx, id, version)?;
+        if let (Some(id), Some(version)) = (what.content, &what.version) {
+            // What was taken over of a base may not be: the disk was full.
+            fs.blocks().open_in(tx, id)?.commit(tx)?;
+            if !replaced || legacy.is_taken_over() || !watch::keeps_staged(fs, tx, id)? {
+                fs.blocks().adopt(tx, id, version)?;
+            }
         }
         let Some(mut node) = node else { return Ok(None) };
         let mut retired = None;

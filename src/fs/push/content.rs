@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::step::{Step, Stop, check_name, settle_name};
 use super::{Turn, confirm, names};
+use crate::block;
 use crate::fs::{Fs, damage, fetch, now_ms, pull};
 use crate::remote::{self, NewFile, Refusal, Replacement};
 use crate::store::Content;
@@ -13,6 +14,9 @@ use crate::types::{Kind, NodeId, Row, Status, Urgency, Version};
 
 /// Rounds of fetching what a partly written file still lacks of its base.
 const FETCHES: usize = 3;
+
+/// Bytes of a base that are copied rather than fetched again, at most.
+const OWN_MAX: u64 = 256 << 20;
 
 /// Tries before what the server does not give of a base counts as lost: replicas lag.
 const LOST_AFTER: u32 = 2;
@@ -111,6 +115,7 @@ async fn upload(
         Ok(wanted)
     })?;
     if wanted {
+        own_all(fs, content).await;
         return Ok(version);
     }
     // Overtaken by a newer write, or removed: nothing refers to the object.
@@ -176,6 +181,32 @@ fn lost(fs: &Arc<Fs>, node: &Node, why: &str) -> crate::fs::Result<Stop> {
     }
 }
 
+/// What shows through from the base is taken over while it is here: without that, blocks that were written in part would
+/// be fetched again. Of large files it would be a copy of nearly all of them: those are.
+async fn own_all(fs: &Arc<Fs>, content: &Arc<Content>) {
+    let blocks = content.incomplete();
+    if blocks.is_empty() || blocks.len() as u64 * block::BLOCK > OWN_MAX {
+        return;
+    }
+    let (reading, content) = (fs.clone(), content.clone());
+    let owned = fs.rt.spawn_blocking(move || {
+        let size = content.size();
+        let taken = blocks.into_iter().try_for_each(|b| {
+            let bytes = reading.read_local(&content, block::range(b).start..block::range(b).end.min(size))?;
+            crate::fs::Result::Ok(content.complete(b, &bytes)?)
+        });
+        // What was taken over is on the disk before the rows name it.
+        content.sync()?;
+        reading.db().write(|tx| content.commit(tx))?;
+        taken
+    });
+    match owned.await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::debug!(error = %e, "not all of an uploaded file stays here"),
+        Err(e) => tracing::error!(error = %e, "not all of an uploaded file stays here"),
+    }
+}
+
 /// What the content lies on is on the disk before the server deletes it.
 async fn keep_below(fs: &Arc<Fs>, content: &Arc<Content>) -> Step {
     if content.base().is_none_or(|(_, limit)| limit == 0) {
@@ -194,6 +225,7 @@ async fn keep_base(fs: &Arc<Fs>, node: &Node, base: &Version, size: u64) -> Step
     if !shown && !fs.db().read(|c| nodes::lies_beneath(c, content.id(), node.content))? {
         return Ok(());
     }
+    content.keep_all();
     match fs.fetch(&content, base, 0..size, Urgency::Now).await {
         Ok(()) => {
             let synced = fs.rt.spawn_blocking(move || content.sync_fetched()).await;

@@ -124,6 +124,7 @@ impl Drop for Turn {
         self.fs.push.end(self.ino);
         // What was sent has become cached content.
         self.fs.sync.wake();
+        self.fs.pins.wake();
     }
 }
 

@@ -1,7 +1,7 @@
 //! One content: reading, writing, sealing, committing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,6 +33,8 @@ pub struct Content {
     pub(super) own: Lazy,
     pub(super) fetched: Lazy,
     pub(super) state: Mutex<State>,
+    /// See [`Content::keep_all`].
+    pub(super) keeps_all: AtomicBool,
     /// One sync at a time: the second must wait for what the first has taken on.
     pub(super) syncing: Mutex<()>,
     /// What is left to bury when the last reader is gone.
@@ -102,6 +104,7 @@ impl Content {
             own,
             fetched,
             state: Mutex::new(state),
+            keeps_all: AtomicBool::new(false),
             syncing: Mutex::new(()),
             grave: Mutex::new(None),
         })
@@ -186,16 +189,17 @@ impl Content {
         if loc.in_slab() { self.shared.slabs.file(loc.place)?.get() } else { self.own.get() }
     }
 
-    /// The plaintext of a sealed block; `None` if it does not open.
-    pub(super) fn unseal(&self, block: u64, e: &Entry) -> Result<Option<Bytes>> {
+    /// The plaintext of a sealed block; `None` if it does not open. `again`: it will be wanted again soon.
+    pub(super) fn unseal(&self, block: u64, e: &Entry, again: bool) -> Result<Option<Bytes>> {
         let label = self.label(block, e.generation);
-        self.opened(&label, e.len, || Ok(self.file(e.loc)?.map(|f| (f, e.loc.offset()))))
+        self.opened(&label, e.len, again, || Ok(self.file(e.loc)?.map(|f| (f, e.loc.offset()))))
     }
 
     pub(super) fn opened(
         &self,
         label: &Label,
         len: u32,
+        again: bool,
         place: impl FnOnce() -> Result<Option<(Arc<std::fs::File>, u64)>>,
     ) -> Result<Option<Bytes>> {
         if let Some(b) = self.shared.plain.get(label) {
@@ -203,7 +207,7 @@ impl Content {
         }
         let Some((file, offset)) = place()? else { return Ok(None) };
         let bytes = slot::read(&file, offset, &self.sealer, label, len)?;
-        if let Some(b) = &bytes {
+        if let Some(b) = bytes.as_ref().filter(|_| again) {
             self.shared.plain.put(label, b.clone());
         }
         Ok(bytes)
@@ -230,7 +234,7 @@ impl Content {
             self.make_room(st)?;
             let open = match st.map.get(&part.block) {
                 Some(e) if !covers(part, e) => {
-                    let bytes = self.unseal(part.block, e)?;
+                    let bytes = self.unseal(part.block, e, true)?;
                     let bytes = bytes.ok_or(Error::Damaged { content: self.id, block: part.block })?;
                     let held = e.set();
                     let end = usize::try_from(held.end()).unwrap_or(usize::MAX).min(bytes.len());
@@ -363,7 +367,7 @@ impl Content {
         self.give(st, e.loc);
     }
 
-    fn give(&self, st: &mut State, loc: Loc) {
+    pub(super) fn give(&self, st: &mut State, loc: Loc) {
         if loc.in_slab() { self.shared.slabs.give(loc) } else { st.alloc.give(loc.slot) }
     }
 

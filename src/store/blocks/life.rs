@@ -1,10 +1,8 @@
 //! The end of a content's staging, and of a content.
 
-use std::collections::HashSet;
-
 use rusqlite::OptionalExtension;
 
-use super::place::{Loc, own_path};
+use super::place::{self, Loc, own_path};
 use super::rows;
 use super::slot::{self, Cid};
 use super::state::Entry;
@@ -22,8 +20,6 @@ pub(super) struct Grave {
     pub staged: bool,
 }
 
-/// Rows looked at before an eviction commits.
-const EVICT_BATCH: usize = 64;
 /// `doomed` rows deleted by the way.
 const BURIED_BATCH: usize = 64;
 
@@ -146,60 +142,6 @@ impl Blocks {
         }
         Ok(())
     }
-
-    /// Forgets cached contents, those longest not used first, until at most `limit` bytes of cache are left
-    /// or nothing more can go: what is pinned, in use, or another's base stays. Returns the bytes freed. Runs
-    /// transactions of its own.
-    pub fn evict(&self, limit: u64) -> Result<u64> {
-        let mut freed = 0;
-        let mut kept = HashSet::new();
-        if self.usage().cached <= limit {
-            return Ok(0);
-        }
-        self.0.db.write(|tx| self.save(tx))?;
-        loop {
-            let excess = self.usage().cached.saturating_sub(limit);
-            if excess == 0 {
-                return Ok(freed);
-            }
-            // Durable, so that the bytes go at once.
-            let (gone, looked_at) = self.0.db.write_durable(|tx| self.evict_some(tx, excess, &mut kept))?;
-            freed += gone;
-            if looked_at == 0 {
-                return Ok(freed);
-            }
-        }
-    }
-
-    /// Returns the bytes that will be free, and how many contents were considered.
-    fn evict_some(&self, tx: &Tx, excess: u64, kept: &mut HashSet<i64>) -> Result<(u64, usize)> {
-        let sql = "SELECT id, bytes FROM contents AS c WHERE state = 0 AND pinned = 0 AND bytes > 0
-                   AND NOT EXISTS (SELECT 1 FROM contents WHERE base = c.id) ORDER BY last_used";
-        let mut stmt = tx.prepare_cached(sql)?;
-        let mut rows = stmt.query([])?;
-        let mut batch = Vec::new();
-        let mut sum = 0;
-        while let Some(row) = rows.next()? {
-            let (id, bytes) = (row.get::<_, i64>(0)?, rows::uint(row, 1)?);
-            if kept.contains(&id) {
-                continue;
-            }
-            if self.0.live(ContentId(id)).is_some() {
-                kept.insert(id);
-                continue;
-            }
-            batch.push(id);
-            sum += bytes;
-            if sum >= excess || batch.len() >= EVICT_BATCH {
-                break;
-            }
-        }
-        for id in &batch {
-            kept.insert(*id);
-            self.forget(tx, ContentId(*id))?;
-        }
-        Ok((sum, batch.len()))
-    }
 }
 
 fn is_base(tx: &Tx, id: ContentId) -> Result<bool> {
@@ -232,10 +174,19 @@ impl Content {
         drop(st);
         if !free.is_empty() {
             let content = self.clone();
-            self.shared.db.when_durable(move || {
-                let mut st = content.state.lock();
-                free.iter().for_each(|e| content.free(&mut st, e));
-            });
+            self.shared.db.when_durable(move || content.vacate(&free));
+        }
+    }
+
+    /// Gives slots of a cached content back, and their pages to the disk.
+    pub(super) fn vacate(&self, entries: &[Entry]) {
+        let own = self.own.get().ok().flatten();
+        for e in entries {
+            // Before the slot is free for somebody else.
+            if let Some(file) = own.as_ref().filter(|_| !e.loc.in_slab()) {
+                place::punch(file, e.loc.offset(), e.loc.stride());
+            }
+            self.free(&mut self.state.lock(), e);
         }
     }
 }

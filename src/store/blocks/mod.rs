@@ -9,7 +9,9 @@
 //! durable commit ([`super::Db::write_durable`]): until then a loss of power may bring the old rows back.
 //! Whoever commits must therefore commit durably now and then (every few seconds).
 
+mod complete;
 mod content;
+mod evict;
 mod life;
 mod place;
 mod plain;
@@ -22,6 +24,8 @@ mod sync;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
+mod trim;
+mod unread;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -101,11 +105,19 @@ struct Shared {
     hot: Mutex<VecDeque<ContentId>>,
     /// The rows' counters were not saved, and are still to be corrected.
     uncounted: AtomicBool,
+    /// There are no orphans: the last user ended in order, or they were looked for.
+    swept: AtomicBool,
+    /// What a start leaves to be read in the background.
+    unread: Mutex<Option<unread::Unread>>,
+    /// No fetched block is kept that would bring the cache above this.
+    bound: AtomicU64,
+    /// The filesystem makes no holes: of contents in use nothing can go.
+    no_holes: AtomicBool,
 }
 
-/// After a disorderly end the counters of so many contents are corrected before anything else is done; those of more
-/// while the store is used.
-const COUNT_AT_ONCE: u64 = 2000;
+/// The rows of so many contents are read at the start, and after a disorderly end their counters are corrected, before
+/// anything else is done; those of more while the store is used.
+const READ_AT_ONCE: u64 = 2000;
 
 /// The contents in use.
 #[derive(Default)]
@@ -127,10 +139,11 @@ impl Blocks {
     ) -> Result<Blocks> {
         let root = dir.join("blocks");
         std::fs::create_dir_all(&root)?;
-        let used = db.read(rows::slab_slots)?;
+        let (few, next) =
+            db.read(|c| Ok((rows::count_up_to(c, READ_AT_ONCE)? < READ_AT_ONCE, rows::slab_ends(c)?)))?;
         let blocks = Blocks(Arc::new(Shared {
             db: db.clone(),
-            slabs: Slabs::new(&root, &used),
+            slabs: Slabs::new(&root, &next),
             root,
             quarantine: dir.to_owned(),
             key: key.clone(),
@@ -146,15 +159,13 @@ impl Blocks {
             open_blocks: AtomicUsize::new(0),
             hot: Mutex::default(),
             uncounted: AtomicBool::new(!clean),
+            swept: AtomicBool::new(clean),
+            unread: Mutex::default(),
+            bound: AtomicU64::new(u64::MAX),
+            no_holes: AtomicBool::new(false),
         }));
-        let (cached, staged) = db.read(|c| {
-            let sql = "SELECT ifnull(sum(bytes) FILTER (WHERE state = 0), 0),
-                       ifnull(sum(bytes) FILTER (WHERE state = 1), 0) FROM contents";
-            Ok(c.query_row(sql, [], |r| Ok((rows::uint(r, 0)?, rows::uint(r, 1)?)))?)
-        })?;
-        blocks.0.cached.store(cached, Ordering::Relaxed);
-        blocks.0.staged.store(staged, Ordering::Relaxed);
-        if !clean && db.read(rows::count)? <= COUNT_AT_ONCE {
+        blocks.begin_reading(few)?;
+        if few && !clean {
             blocks.recount()?;
         }
         Ok(blocks)
@@ -273,15 +284,21 @@ impl Blocks {
         if n == 1 { Ok(()) } else { Err(Error::Gone(id)) }
     }
 
+    /// Where the sealed files lie.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.root
+    }
+
     /// Bytes on disk, as counted (not looked up).
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage { cached: self.0.cached.load(Ordering::Relaxed), staged: self.0.staged.load(Ordering::Relaxed) }
     }
 
-    /// Whether the counters are right, a disorderly end notwithstanding.
-    pub(super) fn is_counted(&self) -> bool {
-        !self.0.uncounted.load(Ordering::Acquire)
+    /// Whether the counters are right and no orphans are left, a disorderly end notwithstanding.
+    pub(super) fn is_tidy(&self) -> bool {
+        !self.0.uncounted.load(Ordering::Acquire) && self.0.swept.load(Ordering::Acquire)
     }
 
     /// Saves counters and times of use that were put off.
@@ -296,7 +313,8 @@ impl Blocks {
         for (id, (bytes, used)) in touched {
             stmt.execute((id.0, rows::int(bytes), used))?;
         }
-        Ok(())
+        let Usage { cached, staged } = self.usage();
+        rows::save_totals(tx, cached, staged)
     }
 }
 

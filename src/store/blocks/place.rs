@@ -16,6 +16,10 @@ use super::slot::{Cid, HEADER, PAGE, STRIDE};
 /// Pages of a slot, by slab class. Class `n` is place `n + 1`; the last holds a full block.
 const CLASSES: [u64; 5] = [1, 2, 4, 8, STRIDE / PAGE];
 
+/// How many classes there are.
+pub(super) const PLACES: u8 = 5;
+const _: () = assert!(CLASSES.len() == PLACES as usize);
+
 /// A slot's place. `place` 0 is the content's own file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Loc {
@@ -81,8 +85,13 @@ impl Alloc {
         if file.metadata()?.len() > self.next * STRIDE {
             file.set_len(self.next * STRIDE)?;
         }
-        self.free.iter().for_each(|slot| punch(&file, slot * STRIDE, STRIDE));
+        self.free.iter().for_each(|slot| _ = punch(&file, slot * STRIDE, STRIDE));
         Ok(())
+    }
+
+    /// All from here on are free; below, none is known to be yet.
+    fn behind(next: u64) -> Alloc {
+        Alloc { next, free: Vec::new() }
     }
 
     pub(super) fn take(&mut self) -> u64 {
@@ -184,14 +193,30 @@ struct Slab {
 }
 
 impl Slabs {
-    /// `used`: every slot that a row names.
-    pub(super) fn new(dir: &Path, used: &[Loc]) -> Slabs {
+    /// `ends`: among them the highest slot of each place that a row names.
+    pub(super) fn new(dir: &Path, ends: &[Loc]) -> Slabs {
         let slab = |(n, pages): (usize, &u64)| {
-            let mine = used.iter().filter(|l| usize::from(l.place) == n + 1).map(|l| l.slot).collect();
+            let mine = ends.iter().filter(|l| usize::from(l.place) == n + 1).map(|l| l.slot + 1);
+            let next = mine.max().unwrap_or(0);
             let file = Lazy::new(dir.join(format!("slab-{pages:02}")));
-            Slab { file, stride: pages * PAGE, alloc: Mutex::new(Alloc::new(mine)) }
+            Slab { file, stride: pages * PAGE, alloc: Mutex::new(Alloc::behind(next)) }
         };
         Slabs(CLASSES.iter().enumerate().map(slab).collect())
+    }
+
+    /// The slots between those that rows named when the store was opened are free. Once: what was in use then is given
+    /// back by whoever used it.
+    pub(super) fn fill_gaps(&self, used: Vec<Loc>) {
+        let mut by_place: Vec<Vec<u64>> = vec![Vec::new(); self.0.len()];
+        for loc in used {
+            if let Some(mine) = usize::from(loc.place).checked_sub(1).and_then(|n| by_place.get_mut(n)) {
+                mine.push(loc.slot);
+            }
+        }
+        for (slab, mine) in self.0.iter().zip(by_place) {
+            let between = Alloc::new(mine).free;
+            slab.alloc.lock().free.extend(between);
+        }
     }
 
     fn slab(&self, place: u8) -> Result<&Slab> {
@@ -218,7 +243,7 @@ impl Slabs {
             if file.metadata()?.len() > alloc.next * stride {
                 file.set_len(alloc.next * stride)?;
             }
-            alloc.free.iter().for_each(|slot| punch(&file, slot * stride, stride));
+            alloc.free.iter().for_each(|slot| _ = punch(&file, slot * stride, stride));
         }
         Ok(())
     }
@@ -233,10 +258,15 @@ impl Slabs {
     }
 }
 
-fn punch(file: &File, offset: u64, len: u64) {
+/// Gives pages to the disk. `false`: this filesystem makes no holes, and the pages wait for the slot's next use.
+pub(super) fn punch(file: &File, offset: u64, len: u64) -> bool {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    // Where holes cannot be made, the pages wait for the slot's next use.
-    let _ = rustix::fs::fallocate(file, flags, offset, len);
+    rustix::fs::fallocate(file, flags, offset, len).is_ok()
+}
+
+/// The first byte at or behind `from` that takes room on the disk, if there is one.
+pub(super) fn next_data(file: &File, from: u64) -> Option<u64> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)).ok()
 }
 
 /// Where a content's own files are: `s` for staged blocks, `f` for fetched ones.

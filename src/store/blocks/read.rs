@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -25,7 +26,8 @@ pub(super) enum Step {
     /// With what is not held of the block: gaps, or zeros. Whether it was staged when this was planned: it may be
     /// adopted at any moment.
     Sealed(Part, Entry, Holes),
-    Fetched(Part, Loc, u32),
+    /// And how many evictions there had been by then.
+    Fetched(Part, Loc, u32, u64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,9 @@ impl Content {
         let mut st = self.state.lock();
         st.last_used = Timestamp::now().as_millis();
         let range = range.start..range.end.min(st.size);
+        if !st.staged && range.start < range.end {
+            st.touch(block::index(range.start)..block::count(range.end));
+        }
         block::parts(range).map(|p| plan(&st, p)).collect()
     }
 
@@ -62,19 +67,23 @@ impl Content {
                     pieces.into_iter().for_each(|p| push(out, p));
                     return Ok(());
                 }
-                Step::Sealed(part, entry, holes) => match self.unseal(part.block, &entry)? {
-                    Some(bytes) => {
-                        cut(part, &entry.set(), &bytes, holes, out);
-                        return Ok(());
+                Step::Sealed(part, entry, holes) => {
+                    match self.unseal(part.block, &entry, is_part(part, entry.len))? {
+                        Some(bytes) => {
+                            cut(part, &entry.set(), &bytes, holes, out);
+                            return Ok(());
+                        }
+                        None => step = self.not_opened(part, &entry)?,
                     }
-                    None => step = self.not_opened(part, &entry)?,
-                },
-                Step::Fetched(part, loc, len) => {
+                }
+                Step::Fetched(part, loc, len, trims) => {
                     let label = self.label(part.block, 0);
-                    match self.opened(&label, len, || self.fetched_at(loc))? {
+                    match self.opened(&label, len, is_part(part, len), || self.fetched_at(loc))? {
                         Some(bytes) => {
                             let mut st = self.state.lock();
-                            if !st.present.contains(part.block..part.block + 1) {
+                            let one = part.block..part.block + 1;
+                            // Evicted meanwhile: absent, though these bytes were still there.
+                            if !st.present.contains(one.clone()) && !st.absent.contains(one) {
                                 st.present.insert(part.block..part.block + 1);
                             }
                             drop(st);
@@ -82,7 +91,8 @@ impl Content {
                         }
                         None => {
                             let mut st = self.state.lock();
-                            if !st.filling.contains(&part.block) {
+                            // What was evicted since is known to be absent, or here again.
+                            if st.trims == trims && !st.filling.contains(&part.block) {
                                 st.present.remove(part.block..part.block + 1);
                                 st.absent.insert(part.block..part.block + 1);
                             }
@@ -119,7 +129,8 @@ impl Content {
     }
 
     /// Keeps fetched bytes of a cached content. `offset` and the end lie on block boundaries, or the end is
-    /// that of the content. What is here already is not written again.
+    /// that of the content. What is here already is not written again; what the cache's bound does not allow is
+    /// not kept, and stays missing.
     pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.fill_with(offset, data.len(), |r| Bytes::copy_from_slice(&data[r]))
     }
@@ -145,6 +156,9 @@ impl Content {
         }
         for part in block::parts(offset..end) {
             let from = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
+            if self.is_beyond_bound(part.len()) {
+                continue;
+            }
             let Some(loc) = self.begin_fill(part.block) else { continue };
             let done = self.fill_block(part.block, loc, data(from..from + part.len()));
             let mut st = self.state.lock();
@@ -152,9 +166,23 @@ impl Content {
             done?;
             st.present.insert(part.block..part.block + 1);
             st.absent.remove(part.block..part.block + 1);
+            st.touch(part.block..part.block + 1);
             self.account(&mut st, slot::footprint(u32::try_from(part.len()).unwrap_or(u32::MAX)), 0);
         }
         Ok(())
+    }
+
+    /// All that is fetched of it from now on is kept, whatever the cache's bound: an upload needs it, or it may be
+    /// nowhere else soon.
+    pub fn keep_all(&self) {
+        self.keeps_all.store(true, Ordering::Relaxed);
+    }
+
+    fn is_beyond_bound(&self, len: usize) -> bool {
+        let more = slot::footprint(u32::try_from(len).unwrap_or(u32::MAX));
+        let (used, bound) =
+            (self.shared.cached.load(Ordering::Relaxed), self.shared.bound.load(Ordering::Relaxed));
+        used.saturating_add(more) > bound && !self.keeps_all.load(Ordering::Relaxed)
     }
 
     /// Where to put a block that is not here, unless another is about to.
@@ -233,7 +261,13 @@ fn plan(st: &State, part: Part) -> Step {
     }
     let loc = st.fill_at.unwrap_or(Loc::own(part.block));
     let len = block::len(part.block, st.size);
-    Step::Fetched(part, loc, u32::try_from(len).unwrap_or(u32::MAX))
+    Step::Fetched(part, loc, u32::try_from(len).unwrap_or(u32::MAX), st.trims)
+}
+
+/// Whether the rest of a block is likely to be wanted next. Who reads whole blocks would only push those of others out,
+/// and use ever new memory.
+fn is_part(part: Part, len: u32) -> bool {
+    part.len() < len as usize
 }
 
 fn gap(part: Part) -> Piece {

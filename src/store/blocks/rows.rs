@@ -89,9 +89,27 @@ pub(super) fn following(conn: &Conn, after: ContentId, limit: u32) -> Result<Vec
     Ok(rows)
 }
 
-/// How many contents there are.
-pub(super) fn count(conn: &Conn) -> Result<u64> {
-    Ok(conn.query_row("SELECT count(*) FROM contents", [], |row| uint(row, 0))?)
+/// How many contents there are, as far as they are worth counting.
+pub(super) fn count_up_to(conn: &Conn, limit: u64) -> Result<u64> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM contents LIMIT ?1)";
+    Ok(conn.query_row(sql, [int(limit)], |row| uint(row, 0))?)
+}
+
+/// Bytes of all cached and of all staged contents, by their rows.
+pub(super) fn sums(conn: &Conn) -> Result<(u64, u64)> {
+    let sql = "SELECT ifnull(sum(bytes) FILTER (WHERE state = 0), 0),
+               ifnull(sum(bytes) FILTER (WHERE state = 1), 0) FROM contents";
+    Ok(conn.query_row(sql, [], |r| Ok((uint(r, 0)?, uint(r, 1)?)))?)
+}
+
+/// The sums as they were saved last.
+pub(super) fn totals(conn: &Conn) -> Result<(u64, u64)> {
+    Ok(conn.query_row("SELECT cached, staged FROM meta", [], |r| Ok((uint(r, 0)?, uint(r, 1)?)))?)
+}
+
+pub(super) fn save_totals(tx: &Tx, cached: u64, staged: u64) -> Result<()> {
+    tx.prepare_cached("UPDATE meta SET cached = ?1, staged = ?2")?.execute((int(cached), int(staged)))?;
+    Ok(())
 }
 
 /// Makes the row; its `id` is given by the database.
@@ -175,6 +193,22 @@ pub(super) fn put_slot(tx: &Tx, id: ContentId, block: u64, e: &Entry) -> Result<
 pub(super) fn delete_slot(tx: &Tx, id: ContentId, block: u64) -> Result<()> {
     tx.prepare_cached("DELETE FROM slots WHERE content = ?1 AND block = ?2")?.execute([id.0, int(block)])?;
     Ok(())
+}
+
+/// The highest slab slot that a row names, by place. Not a scan.
+pub(super) fn slab_ends(conn: &Conn) -> Result<Vec<Loc>> {
+    let mut ends = Vec::new();
+    for sql in [
+        "SELECT max(slot) FROM slots WHERE place = ?1 AND place > 0",
+        "SELECT max(fill_slot) FROM contents WHERE fill_place = ?1 AND fill_place IS NOT NULL",
+    ] {
+        let mut stmt = conn.prepare(sql)?;
+        for place in 1..=super::place::PLACES {
+            let highest = stmt.query_row([place], |r| r.get::<_, Option<i64>>(0))?;
+            ends.extend(highest.map(|n| Loc { place, slot: u64::try_from(n).unwrap_or(0) }));
+        }
+    }
+    Ok(ends)
 }
 
 /// Every slab slot that a row names.

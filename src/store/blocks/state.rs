@@ -103,6 +103,11 @@ pub(super) struct State {
     pub present: ByteSet,
     pub absent: ByteSet,
     pub filling: HashSet<u64>,
+    /// When segments were last used, by a clock of the content's own; see `trim`.
+    pub used: BTreeMap<u64, u64>,
+    pub clock: u64,
+    /// Counts the times blocks were taken by an eviction.
+    pub trims: u64,
     /// Bytes on disk.
     pub bytes: u64,
     pub last_used: i64,

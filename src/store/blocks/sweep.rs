@@ -39,21 +39,30 @@ const COUNTED: u32 = 256;
 impl Blocks {
     /// Removes the files of forgotten contents, and files that no row names. Of the latter, staged blocks are
     /// put aside if the machine was restarted (the database may have lost its last commits), and removed if
-    /// not (nobody was ever told that they were safe). Corrects counters that a disorderly end left wrong.
+    /// not (nobody was ever told that they were safe). Corrects counters that a disorderly end left wrong. After an
+    /// orderly end there is nothing to look for.
     pub fn sweep(&self) -> Result<Swept> {
         let mut swept = Swept::default();
-        let files = own_files(&self.0.root)?;
+        self.read_rest()?;
         self.0.db.write(|tx| self.sweep_doomed(tx, &mut swept))?;
-        // In short transactions: others want to write.
-        for some in files.chunks(CHUNK) {
-            self.0.db.write(|tx| {
-                some.iter().try_for_each(|(cid, path)| self.sweep_file(tx, cid, path, &mut swept))
-            })?;
+        if self.0.swept.load(Ordering::Acquire) {
+            return Ok(swept);
+        }
+        for dir in std::fs::read_dir(&self.0.root)? {
+            let dir = dir?;
+            let files = if dir.file_type()?.is_dir() { own_files(&dir.path())? } else { Vec::new() };
+            // In short transactions: others want to write.
+            for some in files.chunks(CHUNK) {
+                self.0.db.write(|tx| {
+                    some.iter().try_for_each(|(cid, path)| self.sweep_file(tx, cid, path, &mut swept))
+                })?;
+            }
         }
         self.0.slabs.trim()?;
         if self.0.uncounted.load(Ordering::Acquire) {
             self.recount()?;
         }
+        self.0.swept.store(true, Ordering::Release);
         Ok(swept)
     }
 
@@ -117,7 +126,7 @@ impl Blocks {
             let content = self.open(row.id)?;
             let mut damaged = Vec::new();
             for (block, entry) in rows::slots(conn, row.id)? {
-                match content.unseal(block, &entry) {
+                match content.unseal(block, &entry, false) {
                     Ok(Some(_)) => {}
                     // A sector that cannot be read is no reason not to start.
                     Ok(None) | Err(Error::Io(_)) => damaged.push(block),
@@ -177,21 +186,15 @@ impl Blocks {
     }
 }
 
-/// The contents' own files that are there.
-fn own_files(root: &Path) -> Result<Vec<(Cid, PathBuf)>> {
+/// The contents' own files in one of their directories.
+fn own_files(dir: &Path) -> Result<Vec<(Cid, PathBuf)>> {
     let mut files = Vec::new();
-    for dir in std::fs::read_dir(root)? {
-        let dir = dir?;
-        if !dir.file_type()?.is_dir() {
-            continue;
-        }
-        for file in std::fs::read_dir(dir.path())? {
-            let path = file?.path();
-            let mut cid = Cid::default();
-            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-            if hex::decode_to_slice(stem, &mut cid).is_ok() {
-                files.push((cid, path));
-            }
+    for file in std::fs::read_dir(dir)? {
+        let path = file?.path();
+        let mut cid = Cid::default();
+        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+        if hex::decode_to_slice(stem, &mut cid).is_ok() {
+            files.push((cid, path));
         }
     }
     Ok(files)

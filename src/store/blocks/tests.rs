@@ -7,6 +7,7 @@ use super::*;
 use crate::crypto::seal::Key;
 use crate::store::{Error, Store};
 
+mod evict;
 mod model;
 mod rot;
 
@@ -150,7 +151,7 @@ fn eviction_takes_the_longest_unused_and_leaves_what_is_needed() {
         .map(|n| store.db().read(|c| Ok(rows::by_version(c, &version(n))?.unwrap().id)).unwrap())
         .collect();
     let keep = staged(&store, &bytes);
-    // 0 is pinned, 1 a base, 2 in use; of 3, 4, 5 the order of use is 4, 3, 5.
+    // 0 is pinned, 1 a base, 2 in use and excepted; of 3, 4, 5 the order of use is 4, 3, 5.
     store.db().write(|tx| store.blocks().pin(tx, ids[0], true)).unwrap();
     let over = store.db().write(|tx| store.blocks().stage(tx, Some((ids[1], 10)), 10)).unwrap();
     let used = store.blocks().open(ids[2]).unwrap();
@@ -160,10 +161,11 @@ fn eviction_takes_the_longest_unused_and_leaves_what_is_needed() {
         store.db().write(|tx| Ok(tx.execute(sql, (ids[n].0, t))?)).unwrap();
     }
     let before = store.blocks().usage();
-    assert!(store.blocks().evict(before.cached - 1).unwrap() > 0);
+    let but = HashSet::from([ids[2]]);
+    assert!(store.blocks().evict(before.cached - 1, &but).unwrap() > 0);
     let alive = |n: usize| store.blocks().open(ids[n]).is_ok();
     assert_eq!((0..6).map(alive).collect::<Vec<_>>(), [true, true, true, true, false, true]);
-    store.blocks().evict(0).unwrap();
+    store.blocks().evict(0, &but).unwrap();
     assert_eq!((0..6).map(alive).collect::<Vec<_>>(), [true, true, true, false, false, false]);
     assert_eq!(store.blocks().usage().staged, before.staged);
     assert_eq!(seen(&keep, 0..u64::MAX, &[]).unwrap(), bytes);

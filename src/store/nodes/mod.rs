@@ -5,12 +5,14 @@
 //! the user did. [`save`] derives it, so no caller can forget to.
 
 mod blocked;
+mod pins;
 mod push;
 mod removals;
 mod tree;
 mod watch;
 
 pub use blocked::{Blocked, News};
+pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, pin, pin_above, pins, unpin};
 pub use push::{
     Intent, Queue, any_echo, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers,
     forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,

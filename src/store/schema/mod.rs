@@ -10,6 +10,7 @@ use super::{Error, Result};
 const STEPS: &[&[&str]] = &[
     &[include_str!("1_contents.sql"), include_str!("1_nodes.sql")],
     &[include_str!("2_brake.sql"), include_str!("2_echoes.sql"), include_str!("2_watches.sql")],
+    &[include_str!("3_pins.sql"), include_str!("3_totals.sql")],
 ];
 
 /// The newest version.

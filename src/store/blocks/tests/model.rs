@@ -210,7 +210,7 @@ impl World {
         self.check();
         assert_eq!(gaps(self.content()), vec![]);
         self.content = None;
-        self.store().blocks().evict(0).unwrap();
+        self.store().blocks().evict(0, &std::collections::HashSet::new()).unwrap();
         assert_eq!(self.store().blocks().usage(), Usage::default());
         assert_eq!(own_bytes(self.dir.path()), 0);
     }
