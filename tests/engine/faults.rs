@@ -159,6 +159,23 @@ fn a_move_whose_answer_was_lost_is_found_done_or_repeated() {
 }
 
 #[test]
+fn a_move_that_fails_again_and_again_for_no_clear_reason_keeps_its_name() {
+    // Found over the wire, in bad weather: the name was taken for taken.
+    for name in ["f.txt", "d"] {
+        let e = Engine::new();
+        e.mkdir("d").unwrap();
+        e.put("f.txt", b"x").unwrap();
+        e.drain();
+        let id = e.row(name).id;
+        (1..=6).for_each(|nth| e.fault.script(M::Relocate, nth, Action::Unclear));
+        e.rename(name, "moved").unwrap();
+        e.converged();
+        assert_eq!(e.row("moved").id, id, "{:?}", e.ls(""));
+        assert!(e.fault.calls(M::Relocate) > 6);
+    }
+}
+
+#[test]
 fn a_trash_whose_answer_was_lost_is_seen_done_or_repeated() {
     for how in [None, Some(Side::Before), Some(Side::After)] {
         let mut e = Engine::new();

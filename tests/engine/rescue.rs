@@ -296,13 +296,15 @@ fn an_unsent_edit_of_a_file_that_was_removed_with_its_folder_stays_removed() {
 #[test]
 fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
     // The service takes it, and shows it to nobody.
-    for name in ["d/e/g", "d/e/new"] {
+    for (name, later) in [("d/e/g", 0), ("d/e/g", 20), ("d/e/new", 0), ("d/e/new", 20)] {
         let e = small();
         e.put(name, b"edited").unwrap();
         let (reached, look) = e.fault.hold_at(Method::Newest, 1);
         e.block_on(reached).unwrap();
         e.foreign_trash(&e.row("d"));
         e.drain();
+        // So late that a replace is no longer watched.
+        std::thread::sleep(e.config.pace * later);
         look.send(()).unwrap();
         eventually("the rest is gone", || !e.exists("d/f"));
         e.converged();

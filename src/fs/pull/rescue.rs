@@ -214,8 +214,9 @@ impl Merge<'_> {
         if late && nodes::echoed(self.tx, node.ino, MOVED, 0)? {
             return Ok(true);
         }
-        if let Some(watch) = nodes::watch(self.tx, node.ino)? {
-            return Ok(!watch.seen && node.version() == Some(&watch.version));
+        let watch = nodes::watch(self.tx, node.ino)?;
+        if watch.is_some_and(|w| !w.seen && node.version() == Some(&w.version)) {
+            return Ok(true);
         }
         let what = if node.kind == Kind::Folder { MADE } else { object_of(node.version()) };
         Ok(late && nodes::echoed(self.tx, node.ino, what, 0)?)

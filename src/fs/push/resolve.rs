@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::confirm::{self, Stored};
 use super::step::{Step, Stop};
-use super::taken::REFUSALS;
 use crate::fs::{Fs, now_ms, pull};
 use crate::names::RemoteName;
 use crate::remote::{self, Class};
@@ -14,6 +13,8 @@ use crate::types::{Kind, NodeId, Row, Status, Timestamp, Version};
 
 /// Units between two looks: replicas lag.
 const BETWEEN: i64 = 2;
+/// So many moves of a folder that end in an unclear failure, one after the other, are no accidents.
+const INTERNAL_ERRORS: u32 = 8;
 
 /// Resolves a node's intent. `Ok`: it is resolved, go on.
 pub(super) async fn resolve(fs: &Arc<Fs>, node: &Node, intent: Intent, at: i64, looks: u32) -> Step {
@@ -137,8 +138,8 @@ impl Look<'_> {
         if row.parent.as_ref() == Some(parent) && row.name == *name {
             return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
         }
-        if self.looks >= REFUSALS {
-            // The service has internal errors, too, where it means that the name is taken.
+        if self.node.kind == Kind::Folder && self.looks >= INTERNAL_ERRORS {
+            // The service has internal errors, too, where it means that a folder's name is taken.
             self.give_up(|_| {})?;
             return Err(remote::Error::Exists.into());
         }

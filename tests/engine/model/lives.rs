@@ -202,6 +202,12 @@ impl Life {
 
     fn expect<T>(&mut self, got: Result<T, Error>, want: Outcome<()>) -> Option<T> {
         let outcome = got.as_ref().map(|_| ()).map_err(Errno::from);
+        if outcome.is_err() && outcome != want && !self.alone && !self.offline {
+            // It looked by itself since the last step, and what was to be used is no more.
+            self.note(format!("  {outcome:?}, after a look of its own"));
+            self.look();
+            return None;
+        }
         assert_eq!(outcome, want, "{:?}", got.err().map(|e| e.to_string()));
         if let Err(e) = want {
             self.note(format!("  {e:?}"));
