@@ -274,6 +274,21 @@ fn a_file_goes_on_in_a_new_folder_that_replaces_its_own() {
 }
 
 #[test]
+fn a_file_that_replaced_another_goes_into_a_new_folder_of_its_former_name() {
+    // The folder waits for the name, which a delete has; that waits for the bytes, and they for the folder.
+    let e = Engine::new();
+    e.mkdir("p").unwrap();
+    e.put("p/f", b"f").unwrap();
+    e.put("d", b"d").unwrap();
+    e.converged();
+    e.rename("p/f", "d").unwrap();
+    e.mkdir("p/f").unwrap();
+    e.rename("d", "p/f/x").unwrap();
+    e.converged();
+    assert_eq!(e.cloud.files().into_iter().collect::<Vec<_>>(), [("p/f/x".to_owned(), "f".into())]);
+}
+
+#[test]
 fn a_folder_takes_the_name_of_one_that_went_into_it() {
     // The name is free once that one is in its place, which is in a folder that has no name yet.
     let e = Engine::new();

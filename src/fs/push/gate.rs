@@ -174,8 +174,9 @@ fn open(tx: &Tx, node: &Node, parent: &Node, ring: Ring) -> store::Result<Option
     }
     // A delete holds a name, and waits for its bytes to be safe elsewhere.
     let deletes = ring.others.iter().any(|n| n.tomb);
-    if deletes && node.remote.is_some() && node.content_dirty() {
-        return Ok(parent.id().cloned().map(Gate::Content));
+    if let Some(row) = node.remote.as_ref().filter(|_| deletes && node.content_dirty()) {
+        // Its folder may have to wait for that, too.
+        return Ok(parent.id().cloned().or_else(|| row.parent.clone()).map(Gate::Content));
     }
     let is_aside = node.remote.as_ref().is_some_and(|r| r.name.display() == aside(node));
     if node.remote.is_none() || deletes || is_aside {
