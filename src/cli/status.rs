@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::context::{Context, block_on};
 use super::exit::Exit;
+use super::item::Item;
+use super::point::is_mountpoint;
 use super::term::{bytes, changes, plain};
 use super::{brake, limits, term};
 use crate::control::client::Found;
@@ -16,12 +18,13 @@ use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
 /// Items shown of a queue; `--json` has up to a hundred.
 const SHOWN: usize = 12;
 
-/// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session.
+/// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session. Of a file or folder on one:
+/// whether it is sent, and how much of it is here.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which mount; all of them if left out.
-    mountpoint: Option<PathBuf>,
-    /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`.
+    /// Which mount, or which file or folder; all mounts if left out.
+    path: Option<PathBuf>,
+    /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`, or `{"item": …}`.
     #[arg(long)]
     json: bool,
 }
@@ -29,6 +32,11 @@ pub struct Args {
 #[derive(Serialize)]
 struct Answer<'a> {
     mounts: Vec<Mount<'a>>,
+}
+
+#[derive(Serialize)]
+struct Of<'a> {
+    item: &'a Item,
 }
 
 #[derive(Serialize)]
@@ -40,8 +48,16 @@ struct Mount<'a> {
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
+    if let Some(item) = args.path.as_deref().filter(|p| !is_mountpoint(p)).and_then(Item::read) {
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&Of { item: &item })?);
+        } else {
+            item.print();
+        }
+        return Ok(Exit::Ok);
+    }
     let found = block_on(async {
-        match &args.mountpoint {
+        match &args.path {
             Some(path) => Ok(vec![client.status(path).await]),
             None => Ok(client.all().await),
         }

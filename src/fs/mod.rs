@@ -40,6 +40,7 @@ mod temporary;
 mod torn;
 mod tree;
 mod write;
+mod xattr;
 
 #[cfg(test)]
 mod tests;
