@@ -4,9 +4,9 @@
 //! file of its own that lies on the former version. Without that, an editor's first save would take the row along to the
 //! backup, and its second one would put it into the trash.
 
+use crate::fs::Fs;
 use crate::fs::change::{self, After, give_back_identity};
 use crate::fs::temporary::is_backup;
-use crate::fs::{Fs, now_ms};
 use crate::store::nodes::{self, Node};
 use crate::store::{self, Tx};
 use crate::types::{Ino, Kind, Row, Status};
@@ -84,7 +84,6 @@ fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store:
     backup.emptied = backup.content.is_none();
     (backup.moved, backup.uploaded, backup.waits_for) = (false, None, None);
     (backup.tries, backup.blocked, backup.error) = (0, None, None);
-    backup.due = fs.config.due_as(backup.kind, &backup.name, backup.size == 0, now_ms());
     give_back_identity(tx, &backup, at_once(heir), row)?;
     Ok(Some(after))
 }
