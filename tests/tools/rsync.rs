@@ -97,7 +97,7 @@ fn rsync_deletes_what_the_source_does_not_have() {
     fs::write(target.join("extra"), "x").unwrap();
     world.drain();
     let mark = world.mark();
-    assert!(run("-a --delete", source.path(), &target).contains("deleting extra"));
+    assert!(run("-a --delete", source.path(), &target).contains("*deleting   extra"));
     world.rests(&[]);
     assert_eq!(world.sent(mark), Sent { trashes: 1, ..Sent::NOTHING });
 }
