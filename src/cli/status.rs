@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::item::Item;
-use super::point::is_mountpoint;
 use super::term::{bytes, changes, plain};
 use super::{brake, limits, term};
+use crate::control;
 use crate::control::client::Found;
 use crate::control::wire::Identity;
 use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
@@ -48,20 +48,18 @@ struct Mount<'a> {
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
-    if let Some(item) = args.path.as_deref().filter(|p| !is_mountpoint(p)).and_then(Item::read) {
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(&Of { item: &item })?);
-        } else {
-            item.print();
-        }
-        return Ok(Exit::Ok);
-    }
     let found = block_on(async {
         match &args.path {
             Some(path) => Ok(vec![client.status(path).await]),
             None => Ok(client.all().await),
         }
     })?;
+    // Only now: a look at a mount itself may wait for it.
+    if let (Some(path), [Err(control::Error::NotRunning(_))]) = (&args.path, &found[..])
+        && let Some(item) = Item::read(path)
+    {
+        return tell_item(&item, args.json);
+    }
     let mut mounts = Vec::new();
     let mut failed = None;
     for one in found {
@@ -84,6 +82,15 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
         Some(e) => Err(e.into()),
         None => Ok(Exit::Ok),
     }
+}
+
+fn tell_item(item: &Item, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&Of { item })?);
+    } else {
+        item.print();
+    }
+    Ok(Exit::Ok)
 }
 
 fn print(found: &Found) {
