@@ -24,6 +24,8 @@ enum Name {
     Cached,
     /// Why it is not sent.
     Error,
+    /// `1` if it is pinned itself, `inherited` if a folder above it is. The only one that can be set: `1`, or `0`.
+    Pin,
     /// The server's modification time, if another one is shown.
     Mtime,
     /// How many former contents the server keeps. A request.
@@ -40,6 +42,7 @@ impl Name {
             "cached" => Name::Cached,
             "error" => Name::Error,
             "mtime" => Name::Mtime,
+            "pin" => Name::Pin,
             "versions" => Name::Versions,
             _ => return Some(Err(Error::NoAttribute)),
         }))
@@ -73,13 +76,33 @@ impl Fs {
     }
 
     /// Sets an attribute.
-    pub fn setxattr(self: &Arc<Self>, _ino: Ino, name: &[u8], _value: &[u8]) -> Answer<()> {
-        Answer::Now(Err(unchangeable(name)))
+    pub fn setxattr(self: &Arc<Self>, ino: Ino, name: &[u8], value: &[u8]) -> Answer<()> {
+        match (Name::parse(name), value) {
+            (Some(Ok(Name::Pin)), b"1") => self.blocking(move |fs| fs.pin(ino).map(|_| ())),
+            (Some(Ok(Name::Pin)), b"0") => self.blocking(move |fs| fs.unpin(ino).map(|_| ())),
+            (Some(Ok(Name::Pin)), _) => Answer::Now(Err(Error::Invalid("a pin is 1 or 0"))),
+            _ => Answer::Now(Err(unchangeable(name))),
+        }
     }
 
     /// Takes an attribute away.
-    pub fn removexattr(self: &Arc<Self>, _ino: Ino, name: &[u8]) -> Answer<()> {
-        Answer::Now(Err(unchangeable(name)))
+    pub fn removexattr(self: &Arc<Self>, ino: Ino, name: &[u8]) -> Answer<()> {
+        match Name::parse(name) {
+            Some(Ok(Name::Pin)) => self.blocking(move |fs| match fs.unpin(ino)? {
+                None => Ok(()),
+                Some(_) => Err(Error::NoAttribute),
+            }),
+            _ => Answer::Now(Err(unchangeable(name))),
+        }
+    }
+
+    fn pin_of(&self, ino: Ino) -> Result<Option<&'static str>> {
+        let (own, above) = self.db().read(|c| {
+            // The first one from its number on.
+            let own = nodes::pins(c, Ino(ino.0.saturating_sub(1)), 1)?.first() == Some(&ino);
+            Ok((own, nodes::pin_above(c, ino)?.is_some()))
+        })?;
+        Ok(if own { Some("1") } else { above.then_some("inherited") })
     }
 
     fn told(self: &Arc<Self>, node: &Node, name: Name) -> Result<Option<String>> {
@@ -89,6 +112,7 @@ impl Fs {
             Name::Cached => self.here(node)?.map(|bytes| bytes.to_string()),
             Name::Error => node.error.clone(),
             Name::Mtime => hidden_mtime(node),
+            Name::Pin => self.pin_of(node.ino)?.map(str::to_owned),
             Name::Versions => None,
         })
     }

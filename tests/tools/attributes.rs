@@ -116,3 +116,24 @@ fn other_attributes_are_politely_refused_and_ours_are_not_listed_and_not_set() {
     }
     sh("ls -l \"$1\" && mv \"$1/g\" \"$2/g\"", &[world.root(), out.path()]);
 }
+
+#[test]
+fn a_pin_can_be_set_and_taken_away_by_its_attribute() {
+    let world = World::new();
+    fs::create_dir(world.path("d")).unwrap();
+    world.put("d/f", b"content");
+    let (folder, file) = (world.path("d"), world.path("d/f"));
+    let set = |path: &Path, value: &[u8]| setxattr(path, "user.inxtfs.pin", value, XattrFlags::empty());
+    assert_eq!((attribute(&folder, "pin"), attribute(&file, "pin")), (None, None));
+    set(&folder, b"1").unwrap();
+    assert_eq!(attribute(&folder, "pin").as_deref(), Some("1"));
+    assert_eq!(attribute(&file, "pin").as_deref(), Some("inherited"));
+    assert_eq!(world.status().pinned.pins, 1);
+    assert_eq!(set(&file, b"perhaps"), Err(Errno::INVAL));
+    assert_eq!(removexattr(&file, "user.inxtfs.pin"), Err(Errno::NODATA));
+    set(&file, b"1").unwrap();
+    removexattr(&folder, "user.inxtfs.pin").unwrap();
+    assert_eq!((attribute(&folder, "pin"), attribute(&file, "pin").as_deref()), (None, Some("1")));
+    set(&file, b"0").unwrap();
+    assert_eq!(attribute(&file, "pin"), None);
+}

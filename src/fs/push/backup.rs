@@ -48,6 +48,7 @@ pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Res
     }
     let mut after = After::default();
     let gone = holder.ino;
+    nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
     give_back_identity(tx, &holder, at_once(heir), row)?;
     after.doomed.push(gone);
     Ok(Some(after))
@@ -84,6 +85,8 @@ fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store:
     backup.emptied = backup.content.is_none();
     (backup.moved, backup.uploaded, backup.waits_for) = (false, None, None);
     (backup.tries, backup.blocked, backup.error) = (0, None, None);
+    // A pin goes with the place.
+    nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
     give_back_identity(tx, &backup, at_once(heir), row)?;
     Ok(Some(after))
 }
