@@ -76,6 +76,7 @@ macro_rules! suite {
                     the_same_content_is_refused
                     the_last_writer_wins
                     empty_and_back
+                    former_contents_are_counted
                     only_living_files
                 }
                 relocate {

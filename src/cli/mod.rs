@@ -14,6 +14,7 @@ mod emulator;
 pub mod exit;
 mod failed;
 mod flush;
+mod item;
 mod limits;
 mod logging;
 mod login;

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::limits::Limits;
 use super::serve::{self, Plan};
 use super::{account, daemon, paths, point};
-use crate::fs::Config;
+use crate::fs::{Config, Mtimes};
 use crate::fuse::MountOptions;
 use crate::units;
 
@@ -56,6 +56,14 @@ pub struct Args {
     /// How long a file must rest after a change before it is sent.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
     writeback_delay: Duration,
+    /// How long a file must rest that is called like something temporary: a lock (`.~lock.x#`), a partial download
+    /// (`x.part`), a backup (`x~`), a database's journal. Then it is sent like any other.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = units::duration)]
+    temporary_delay: Duration,
+    /// What becomes of a modification time that a program sets on what is uploaded already (the service takes it only
+    /// together with content).
+    #[arg(long, value_name = "WAY", default_value = "local")]
+    mtime: Mtime,
     /// How often to look for changes made elsewhere.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     poll_interval: Duration,
@@ -82,6 +90,27 @@ pub struct Args {
     /// Clear a dead mount without asking.
     #[arg(long)]
     force: bool,
+}
+
+/// See [`Mtimes`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mtime {
+    /// It is kept on this machine, for as long as that version is shown.
+    Local,
+    /// Setting it succeeds and changes nothing.
+    Ignore,
+    /// Setting it fails with EPERM.
+    Strict,
+}
+
+impl From<Mtime> for Mtimes {
+    fn from(way: Mtime) -> Self {
+        match way {
+            Mtime::Local => Mtimes::Local,
+            Mtime::Ignore => Mtimes::Ignore,
+            Mtime::Strict => Mtimes::Strict,
+        }
+    }
 }
 
 fn octal(text: &str) -> Result<u16, String> {
@@ -128,6 +157,8 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
         config: Config {
             read_only: args.read_only,
             writeback_delay: args.writeback_delay,
+            temporary_delay: args.temporary_delay,
+            mtimes: args.mtime.into(),
             poll_interval: args.poll_interval,
             pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),

@@ -7,8 +7,10 @@ use serde::Serialize;
 
 use super::context::{Context, block_on};
 use super::exit::Exit;
+use super::item::Item;
 use super::term::{bytes, changes, plain};
 use super::{brake, limits, term};
+use crate::control;
 use crate::control::client::Found;
 use crate::control::wire::Identity;
 use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
@@ -16,12 +18,13 @@ use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
 /// Items shown of a queue; `--json` has up to a hundred.
 const SHOWN: usize = 12;
 
-/// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session.
+/// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session. Of a file or folder on one:
+/// whether it is sent, and how much of it is here.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which mount; all of them if left out.
-    mountpoint: Option<PathBuf>,
-    /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`.
+    /// Which mount, or which file or folder; all mounts if left out.
+    path: Option<PathBuf>,
+    /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`, or `{"item": …}`.
     #[arg(long)]
     json: bool,
 }
@@ -29,6 +32,11 @@ pub struct Args {
 #[derive(Serialize)]
 struct Answer<'a> {
     mounts: Vec<Mount<'a>>,
+}
+
+#[derive(Serialize)]
+struct Of<'a> {
+    item: &'a Item,
 }
 
 #[derive(Serialize)]
@@ -41,11 +49,17 @@ struct Mount<'a> {
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
     let found = block_on(async {
-        match &args.mountpoint {
+        match &args.path {
             Some(path) => Ok(vec![client.status(path).await]),
             None => Ok(client.all().await),
         }
     })?;
+    // Only now: a look at a mount itself may wait for it.
+    if let (Some(path), [Err(control::Error::NotRunning(_))]) = (&args.path, &found[..])
+        && let Some(item) = Item::read(path)
+    {
+        return tell_item(&item, args.json);
+    }
     let mut mounts = Vec::new();
     let mut failed = None;
     for one in found {
@@ -68,6 +82,15 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
         Some(e) => Err(e.into()),
         None => Ok(Exit::Ok),
     }
+}
+
+fn tell_item(item: &Item, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&Of { item })?);
+    } else {
+        item.print();
+    }
+    Ok(Exit::Ok)
 }
 
 fn print(found: &Found) {

@@ -89,7 +89,7 @@ impl Fs {
             return Err(Error::ReadOnly);
         }
         let (now, ms) = (Timestamp::now(), now_ms());
-        let due = if kind == Kind::File { self.config.due_empty(ms) } else { self.config.due(ms) };
+        let due = self.config.due_as(kind, name, true, ms);
         let node = self.db().write(|tx| {
             if nodes::anchor(tx, parent)? != Anchor::Root {
                 // A program may still be in a folder that is gone elsewhere.
@@ -219,7 +219,7 @@ pub(super) fn bury(tx: &Tx, mut node: Node, due: i64, after: &mut After) -> stor
 
 /// "Rename away, create the same name, delete the renamed-away one" (vim) is one replace: a node that took the
 /// name of `leaving` and is not known to the server takes over its identity, too. Which node, and what.
-fn heir_of(tx: &Tx, leaving: &Node) -> store::Result<Option<(Node, Row)>> {
+pub(super) fn heir_of(tx: &Tx, leaving: &Node) -> store::Result<Option<(Node, Row)>> {
     let Some(row) = leaving.remote.clone().filter(|_| leaving.moved) else { return Ok(None) };
     let Some(folder) = row.parent.as_ref() else { return Ok(None) };
     let Some(folder) = nodes::by_remote(tx, folder)? else { return Ok(None) };

@@ -68,7 +68,7 @@ impl Fs {
     /// At a start: the clock may have been set since the last one.
     pub(super) fn clamp_waits(&self) -> Result<()> {
         let now = now_ms();
-        let longest = (self.config.due_empty(now) - now).max(self.config.paced(300)).max(600_000);
+        let longest = self.config.longest_rest().max(self.config.paced(300)).max(600_000);
         self.db().write(|tx| nodes::clamp_due(tx, now.saturating_add(longest).saturating_add(MARGIN_MS)))?;
         Ok(())
     }

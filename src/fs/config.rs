@@ -3,7 +3,22 @@
 use std::time::Duration;
 
 use super::cache::Gauge;
+use super::temporary::is_temporary;
 use crate::remote::{Budget, Throttle};
+use crate::types::Kind;
+
+/// What becomes of a modification time that a program sets on what the server has already. The service sets times only
+/// together with content; that of a file whose content is still to be sent travels with it in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mtimes {
+    /// It is shown here, for as long as that version is; nothing is sent.
+    #[default]
+    Local,
+    /// Success, and the server's time stays.
+    Ignore,
+    /// Refused with [`Error::NotPermitted`](super::Error::NotPermitted).
+    Strict,
+}
 
 /// How a mount behaves.
 #[derive(Clone, Debug)]
@@ -14,6 +29,10 @@ pub struct Config {
     pub writeback_delay: Duration,
     /// How long a file must stay empty before it is sent as an empty one.
     pub empty_delay: Duration,
+    /// How long a file must rest that is called like something temporary (a lock, a partial download).
+    pub temporary_delay: Duration,
+    /// What becomes of times that programs set.
+    pub mtimes: Mtimes,
     /// Time between looks at the change feeds.
     pub poll_interval: Duration,
     /// While the service announces changes, a look comes only after so many intervals.
@@ -52,6 +71,8 @@ impl Default for Config {
             read_only: false,
             writeback_delay: Duration::from_secs(5),
             empty_delay: Duration::from_secs(30),
+            temporary_delay: Duration::from_secs(600),
+            mtimes: Mtimes::default(),
             poll_interval: Duration::from_secs(30),
             poll_while_told: 10,
             pace: Duration::from_secs(1),
@@ -72,17 +93,32 @@ impl Default for Config {
 impl Config {
     /// When a change made at `now` (milliseconds) is due.
     pub(super) fn due(&self, now: i64) -> i64 {
-        now.saturating_add(i64::try_from(self.writeback_delay.as_millis()).unwrap_or(i64::MAX))
+        now.saturating_add(millis(self.writeback_delay))
     }
 
     /// `n` units of waiting, in milliseconds.
     pub(super) fn paced(&self, n: i64) -> i64 {
-        i64::try_from(self.pace.as_millis()).unwrap_or(i64::MAX).saturating_mul(n)
+        millis(self.pace).saturating_mul(n)
     }
 
-    /// When a file that has been empty since `now` is due.
-    pub(super) fn due_empty(&self, now: i64) -> i64 {
-        let delay = self.empty_delay.max(self.writeback_delay);
-        now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    /// When something that has been called so since `now`, and empty or not, is due.
+    pub(super) fn due_as(&self, kind: Kind, name: &str, empty: bool, now: i64) -> i64 {
+        let mut delay = self.writeback_delay;
+        if kind == Kind::File && empty {
+            delay = delay.max(self.empty_delay);
+        }
+        if kind == Kind::File && is_temporary(name) {
+            delay = delay.max(self.temporary_delay);
+        }
+        now.saturating_add(millis(delay))
     }
+
+    /// The longest of those waits, in milliseconds.
+    pub(super) fn longest_rest(&self) -> i64 {
+        millis(self.writeback_delay.max(self.empty_delay).max(self.temporary_delay))
+    }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }

@@ -36,6 +36,12 @@ pub enum Error {
     /// Not supported here: links, devices.
     #[error("not permitted on this drive")]
     NotPermitted,
+    /// An attribute of a kind that is not kept here.
+    #[error("not supported on this drive")]
+    NotSupported,
+    /// It does not have this attribute.
+    #[error("no such attribute")]
+    NoAttribute,
     /// The mount, or this part of it, is read-only.
     #[error("read-only")]
     ReadOnly,

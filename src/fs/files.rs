@@ -262,6 +262,11 @@ impl Files {
         self.inner.lock().by_ino.contains_key(&ino)
     }
 
+    /// Whether something that was written to the inode is not journalled yet.
+    pub fn is_unjournalled(&self, ino: Ino) -> bool {
+        self.inner.lock().by_ino.get(&ino).is_some_and(|f| f.unjournalled.load(Ordering::Acquire))
+    }
+
     /// Whether a handle may still write to the inode, or wrote what is not journalled yet.
     pub fn is_being_written(&self, ino: Ino) -> bool {
         let inner = self.inner.lock();

@@ -36,9 +36,11 @@ mod readahead;
 mod rename;
 mod status;
 mod sync;
+mod temporary;
 mod torn;
 mod tree;
 mod write;
+mod xattr;
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use cache::{Disk, Gauge};
-pub use config::Config;
+pub use config::{Config, Mtimes};
 pub use discard::Discarded;
 pub use error::{Error, Result};
 pub use export::{Export, Part};

@@ -209,7 +209,7 @@ impl Fs {
                     c.commit(tx)?;
                 }
                 journal_content(&mut node, staged.as_deref(), state);
-                node.due = if state.size == 0 { self.config.due_empty(now) } else { self.config.due(now) };
+                node.due = self.config.due_as(node.kind, &node.name, state.size == 0, now);
                 (node.tries, node.blocked, node.error) = (0, None, None);
             }
             (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);

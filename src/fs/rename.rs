@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::change::{After, bury, is_moved};
 use super::open::Journalled;
+use super::temporary::is_temporary;
 use super::{Answer, Error, Fs, Result, now_ms, pull};
 use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Conn, ContentId, Tx};
@@ -194,13 +195,22 @@ impl Fs {
             source.alias = source.alias && m.from.1 == m.to.1;
             source.ctime = Timestamp::now();
             source.moved = is_moved(tx, &source)?;
-            (source.due, source.tries, source.blocked, source.error) = (source.due.max(due), 0, None, None);
+            source.due = self.due_renamed(&source, &m.from.1);
+            (source.tries, source.blocked, source.error) = (0, None, None);
             nodes::save(tx, &source)?;
             let now = Timestamp::now();
             nodes::touch(tx, m.from.0, now)?;
             nodes::touch(tx, m.to.0, now)?;
             Ok(Ok(Try::Done(after)))
         })?
+    }
+
+    /// When a node is due that has another name now.
+    fn due_renamed(&self, node: &Node, former: &str) -> i64 {
+        let empty = node.content_dirty() && node.size == 0;
+        let due = self.config.due_as(node.kind, &node.name, empty, now_ms());
+        // A temporary name made it wait for longer than it has to by now.
+        if is_temporary(former) { due } else { due.max(node.due) }
     }
 
     /// The source's content, if a loss of power could take it and the target with it.

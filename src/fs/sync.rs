@@ -120,6 +120,10 @@ impl Fs {
             }
             Ok(held)
         });
+        if held.as_ref().is_ok_and(|held| held.len() < candidates.len()) {
+            // Their bytes go with the next durable commit, and count until then: there is to be one.
+            self.sync.note_names();
+        }
         *self.sync.held.lock() = held.as_ref().map_or(candidates, Clone::clone);
         held.map(|_| ()).map_err(Into::into)
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::files::{Held, Source, State};
 use super::open::loaded;
-use super::{Answer, Attr, Error, Fs, Result, SetAttr};
-use crate::store::{Content, nodes};
+use super::{Answer, Attr, Error, Fs, Mtimes, Result, SetAttr};
+use crate::store::Content;
+use crate::store::nodes::{self, Node};
 use crate::types::{Fh, Kind, Timestamp};
 
 impl Fs {
@@ -69,7 +70,9 @@ impl Fs {
             if size == 0 {
                 return Ok(());
             }
-            state.mark_changed_times(file);
+            if self.config.mtimes == Mtimes::Local {
+                state.mark_changed_times(file);
+            }
             return Ok(());
         }
         if size == 0 {
@@ -102,7 +105,9 @@ impl Fs {
             if set.size.is_some() {
                 return Err(Error::IsDir);
             }
-            if let Some(mtime) = set.mtime {
+            if let Some(mtime) = set.mtime
+                && self.takes_mtime(node.remote.is_none())?
+            {
                 self.set_folder_mtime(ino, mtime)?;
             }
             return Ok(self.attr(&self.node(ino)?));
@@ -117,7 +122,9 @@ impl Fs {
             if let Some(size) = set.size {
                 self.truncate_state(&file, state, size)?;
             }
-            if let Some(mtime) = set.mtime {
+            if let Some(mtime) = set.mtime
+                && self.takes_mtime(state.changed || is_unsent(&node))?
+            {
                 state.mtime = mtime;
                 state.mark_touched(&file);
             }
@@ -130,6 +137,16 @@ impl Fs {
         Ok(self.attr(&self.node(ino)?))
     }
 
+    /// Whether a time that a program sets is kept; refuses it where it is to be refused.
+    fn takes_mtime(&self, travels: bool) -> Result<bool> {
+        match self.config.mtimes {
+            _ if travels => Ok(true),
+            Mtimes::Local => Ok(true),
+            Mtimes::Ignore => Ok(false),
+            Mtimes::Strict => Err(Error::NotPermitted),
+        }
+    }
+
     fn set_folder_mtime(&self, ino: crate::types::Ino, mtime: Timestamp) -> Result<()> {
         self.db().write(|tx| {
             let Some(mut node) = nodes::get(tx, ino)? else { return Ok(()) };
@@ -139,6 +156,11 @@ impl Fs {
         self.sync.note_names();
         Ok(())
     }
+}
+
+/// Whether the file is still to be sent, and its time with it.
+fn is_unsent(node: &Node) -> bool {
+    node.remote.is_none() || node.content_dirty()
 }
 
 impl State {

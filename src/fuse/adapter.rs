@@ -23,7 +23,7 @@ use super::flags::{open_flags, opened_flags};
 use super::kernel::Notice;
 use super::page::PageSize;
 use super::readers::Readers;
-use super::reply::{Op, Refuse, serve, then};
+use super::reply::{Op, Refuse, send_xattr, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
 use crate::types::Fh;
 
@@ -169,13 +169,7 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let set = SetAttr { fh: fh.map(|fh| Fh(fh.0)), size, mtime: mtime.map(time) };
-        self.attr(Op::data("setattr", of), reply, |fs| {
-            if set.size.is_none() && set.mtime.is_none() {
-                Answer::Now(fs.getattr(ino(of)))
-            } else {
-                fs.setattr(ino(of), set)
-            }
-        });
+        self.attr(Op::data("setattr", of), reply, |fs| fs.setattr(ino(of), set));
     }
 
     fn readlink(&self, _req: &Request, _ino: INodeNo, reply: ReplyData) {
@@ -397,33 +391,34 @@ impl fuser::Filesystem for Adapter {
         reply.statfs(blocks, free, free, s.files + INODES, INODES, BLOCK, 255, BLOCK);
     }
 
-    // ENOSYS in what follows is asked once a mount: from then on the kernel itself tells programs that
-    // there is no such thing (EOPNOTSUPP for attributes and fallocate), or does it by plain means.
-
     fn setxattr(
         &self,
         _req: &Request,
-        _ino: INodeNo,
-        _name: &OsStr,
-        _value: &[u8],
+        of: INodeNo,
+        name: &OsStr,
+        value: &[u8],
         _flags: i32,
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::ENOSYS);
+        self.empty(Op::meta("setxattr", of), reply, |fs| fs.setxattr(ino(of), name.as_bytes(), value));
     }
 
-    fn getxattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn getxattr(&self, _req: &Request, of: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let call = |fs: &Arc<Fs>| fs.getxattr(ino(of), name.as_bytes());
+        self.serve(Op::meta("getxattr", of), reply, call, send_xattr(size));
     }
 
-    fn listxattr(&self, _req: &Request, _ino: INodeNo, _size: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn listxattr(&self, _req: &Request, _ino: INodeNo, size: u32, reply: ReplyXattr) {
+        send_xattr(size)(reply, Fs::listxattr());
     }
 
-    fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::ENOSYS);
+    fn removexattr(&self, _req: &Request, of: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.empty(Op::meta("removexattr", of), reply, |fs| fs.removexattr(ino(of), name.as_bytes()));
     }
+
+    // ENOSYS in what follows is asked once a mount: from then on the kernel itself tells programs that
+    // there is no such thing (EOPNOTSUPP for fallocate), or does it by plain means.
 
     fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
         reply.error(Errno::ENOSYS);

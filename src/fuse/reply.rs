@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fuser::{
     Errno, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyWrite,
+    ReplyOpen, ReplyWrite, ReplyXattr,
 };
 use tokio::runtime::Handle;
 
@@ -33,7 +33,8 @@ refuse!(
     ReplyEmpty,
     ReplyEntry,
     ReplyOpen,
-    ReplyWrite
+    ReplyWrite,
+    ReplyXattr
 );
 
 /// Which request this is, and how long it may take.
@@ -98,6 +99,15 @@ fn deliver<T, R: Refuse>(op: Op, reply: R, result: Result<T>, send: impl FnOnce(
             errno::log(&error, op.name, op.ino);
             reply.refuse(errno::errno(&error));
         }
+    }
+}
+
+/// Sends an attribute's value, or its length to those who ask with no room for it.
+pub(super) fn send_xattr(room: u32) -> impl FnOnce(ReplyXattr, Vec<u8>) + Send + 'static {
+    move |reply, value| match u32::try_from(value.len()) {
+        Ok(len) if room == 0 => reply.size(len),
+        Ok(len) if len <= room => reply.data(&value),
+        _ => reply.error(Errno::ERANGE),
     }
 }
 

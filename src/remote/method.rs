@@ -24,11 +24,12 @@ pub enum Method {
     Events,
     Prepare,
     StampAt,
+    Versions,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Method; 20] = [
+    pub const ALL: [Method; 21] = [
         Method::List,
         Method::Changes,
         Method::Newest,
@@ -49,6 +50,7 @@ impl Method {
         Method::Events,
         Method::Prepare,
         Method::StampAt,
+        Method::Versions,
     ];
 
     /// Whether it changes something in the cloud: a lost answer is then ambiguous.

@@ -248,6 +248,9 @@ pub trait Remote: Send + Sync {
     /// One row, whatever its status. Deleted folders, unknown and foreign rows are [`Error::NotFound`].
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row>;
 
+    /// How many former contents the service keeps of a file. It does so for few kinds of files, and on some plans.
+    async fn versions(&self, id: &NodeId) -> Result<u64>;
+
     /// The living rows of either kind that show as one of `displays` in a folder, however their names are split.
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>>;
 

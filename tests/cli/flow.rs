@@ -247,3 +247,27 @@ fn the_speed_of_a_running_mount_is_shown_and_changed_also_for_what_is_under_way(
     assert_eq!(world.status()["status"]["bandwidth"], serde_json::json!({"up": null, "down": null}));
     world.on_drive("umount", &[]).expect(0);
 }
+
+#[test]
+fn a_file_is_told_about_and_times_are_refused() {
+    let world = World::logged_in();
+    world.mount_with(&["--mtime", "strict", "--temporary-delay", "1s"]);
+    let file = world.drive().join("f.txt");
+    std::fs::write(&file, "content").unwrap();
+    world.on_drive("flush", &[]).expect(0);
+    let touched = std::fs::File::open(&file).unwrap().set_modified(std::time::UNIX_EPOCH);
+    assert_eq!(touched.unwrap_err().raw_os_error(), Some(libc::EPERM));
+    let told = world.run([std::ffi::OsStr::new("status"), file.as_os_str()]).expect(0).out;
+    assert!(told.contains("state    clean") && told.contains("cached   7 B of 7 B"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(
+        &world.run([std::ffi::OsStr::new("status"), "--json".as_ref(), file.as_os_str()]).expect(0).out,
+    )
+    .unwrap();
+    assert_eq!(
+        (&json["item"]["state"], &json["item"]["server_mtime"]),
+        (&"clean".into(), &serde_json::Value::Null)
+    );
+    assert!(json["item"]["uuid"].as_str().is_some_and(|id| id.len() == 36), "{json}");
+    world.on_drive("umount", &[]).expect(0);
+    world.run([std::ffi::OsStr::new("status"), file.as_os_str()]).expect(12);
+}

@@ -97,3 +97,13 @@ pub async fn only_living_files(h: &Harness) {
     let unknown = Row { id: stranger(), ..deleted };
     assert!(matches!(replace(h, &unknown, None, b"x").await, Err(Error::NotFound)));
 }
+
+pub async fn former_contents_are_counted(h: &Harness) {
+    let dir = h.dir().await;
+    let kept = h.file(&dir, "a.pdf", b"old").await;
+    assert_eq!(h.remote.versions(&kept.id).await.expect("versions"), 0);
+    replace(h, &kept, kept.content.as_ref(), b"new").await.expect("replace");
+    h.world.settle().await;
+    assert_eq!(h.remote.versions(&kept.id).await.expect("versions"), 1);
+    assert!(matches!(h.remote.versions(&stranger()).await, Err(Error::NotFound)));
+}

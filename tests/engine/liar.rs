@@ -76,6 +76,9 @@ impl Remote for Liar {
     async fn stat(&self, kind: Kind, id: &NodeId) -> Result<Row> {
         self.inner.stat(kind, id).await
     }
+    async fn versions(&self, id: &NodeId) -> Result<u64> {
+        self.inner.versions(id).await
+    }
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.inner.find_all(folder, displays).await
     }

@@ -137,6 +137,58 @@ fn the_save_of_vim_is_one_replace() {
 }
 
 #[test]
+fn a_backup_that_is_kept_leaves_the_row_to_the_file() {
+    let e = with(&["doc.txt"]);
+    let id = e.row("doc.txt").id;
+    e.rename("doc.txt", "doc.txt~").unwrap();
+    e.put("doc.txt", b"saved").unwrap();
+    e.converged();
+    let mut sent = e.sent();
+    sent.sort();
+    assert_eq!(sent, [M::Put, M::Put, M::Create, M::Replace]);
+    assert_eq!(e.row("doc.txt").id, id);
+    assert_eq!(e.cloud.files()["doc.txt"], "saved");
+    assert_eq!(e.cloud.files()["doc.txt~"], "content of doc.txt");
+    // The next session renames over the backup, which the server has by now.
+    let backup = e.row("doc.txt~").id;
+    e.cloud.clear_calls();
+    e.rename("doc.txt", "doc.txt~").unwrap();
+    e.put("doc.txt", b"again").unwrap();
+    e.converged();
+    let mut sent = e.sent();
+    sent.sort();
+    assert_eq!(sent, [M::Put, M::Put, M::Replace, M::Replace]);
+    assert_eq!((e.row("doc.txt").id, e.row("doc.txt~").id), (id, backup));
+    assert_eq!(e.cloud.files()["doc.txt"], "again");
+    assert_eq!(e.cloud.files()["doc.txt~"], "saved");
+    assert_eq!(trashed(&e), [""; 0]);
+}
+
+#[test]
+fn a_backup_whose_bytes_are_not_here_is_fetched_before_they_are_replaced() {
+    let e = with(&[]);
+    let row = e.foreign_file(&e.cloud_root(), "doc.txt", &noise(300_000, 3));
+    e.polls(2);
+    e.rename("doc.txt", "doc.txt~").unwrap();
+    e.put("doc.txt", b"saved").unwrap();
+    e.converged();
+    assert_eq!(e.row("doc.txt").id, row.id);
+    assert_eq!(e.cloud.content(&e.row("doc.txt~").id).unwrap(), noise(300_000, 3));
+}
+
+#[test]
+fn a_backup_that_is_renamed_back_is_the_file_again() {
+    let e = with(&["doc.txt"]);
+    e.rename("doc.txt", "doc.txt~").unwrap();
+    e.put("doc.txt", b"spoilt").unwrap();
+    e.unlink("doc.txt").unwrap();
+    e.rename("doc.txt~", "doc.txt").unwrap();
+    e.converged();
+    assert_eq!(e.cloud.files()["doc.txt"], "content of doc.txt");
+    assert_eq!(e.cloud_tree().len(), 1);
+}
+
+#[test]
 fn a_log_that_rotates_is_moved_and_created_anew() {
     let e = with(&["log"]);
     let id = e.row("log").id;

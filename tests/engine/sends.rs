@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use inxtfs::fs::{ItemState, SetAttr};
+use inxtfs::fs::{Config, ItemState, SetAttr};
 use inxtfs::remote::Method as M;
 use inxtfs::remote::fault::Side;
 use inxtfs::remote::memory::Memory;
@@ -308,4 +308,24 @@ fn a_refused_file_is_blocked_readable_and_sent_on_request() {
     e.fs().retry_blocked().unwrap();
     e.drain();
     assert_eq!(e.cloud.files()["big.bin"], noise(100, 1));
+}
+
+#[test]
+fn what_has_a_temporary_name_rests_for_longer_and_no_longer_than_it_has_it() {
+    let rest = Duration::from_secs(3600);
+    let e = Engine::over(Memory::new(), Config { temporary_delay: rest, ..eager() });
+    e.mkdir("new").unwrap();
+    e.put("new/film.part", b"half").unwrap();
+    e.put("new/plain", b"whole").unwrap();
+    eventually("the plain one is sent", || e.cloud.files().contains_key("new/plain"));
+    // The folder became known to the server meanwhile, which makes due what waited for it and nothing else.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(e.cloud.files().len(), 1);
+    e.rename("new/film.part", "new/film").unwrap();
+    eventually("it is sent", || e.cloud.files().contains_key("new/film"));
+    // A new file that wants the name of one that rests is not held up by it.
+    e.rename("new/plain", "new/plain.part").unwrap();
+    e.put("new/plain", b"another").unwrap();
+    eventually("both are sent", || e.cloud.files().get("new/plain").is_some_and(|f| f == "another"));
+    assert_eq!(e.cloud.files()["new/plain.part"], "whole");
 }

@@ -115,6 +115,16 @@ pub fn file_meta(uuid: &str) -> Request<Drive, FileRow> {
     Request::json(Method::GET, format!("files/{}/meta", segment(uuid)))
 }
 
+/// A former content of a file; nothing of it is looked at.
+#[derive(Clone, Debug, Deserialize)]
+pub struct KeptVersion {}
+
+/// The former contents that are kept of a file.
+#[must_use]
+pub fn file_versions(uuid: &str) -> Request<Drive, Vec<KeptVersion>> {
+    Request::json(Method::GET, format!("files/{}/versions", segment(uuid)))
+}
+
 /// Which of at most 200 names (name, extension) a folder's living files have.
 #[must_use]
 pub fn files_existing(folder: &str, names: &[(&str, Option<&str>)]) -> Request<Drive, ExistingFiles> {

@@ -11,8 +11,8 @@ pub use account::{
     refresh, security_details, space_limit, space_used,
 };
 pub use files::{
-    ExistingFiles, FileEntry, FilesPage, NewContent, SameObject, create_file, delete_file, file_feed,
-    file_meta, files_existing, files_in, patch_file, replace_file,
+    ExistingFiles, FileEntry, FilesPage, KeptVersion, NewContent, SameObject, create_file, delete_file,
+    file_feed, file_meta, file_versions, files_existing, files_in, patch_file, replace_file,
 };
 pub use folders::{
     ExistingFolders, FoldersPage, create_folder, delete_folder, folder_feed, folder_meta, folders_existing,

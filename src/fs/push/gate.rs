@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::put_off;
 use super::step::Stop;
-use crate::fs::change::give_back_identity;
+use super::{backup, put_off};
+use crate::fs::change::{After, give_back_identity};
+use crate::fs::temporary::{download_stem, is_download, is_temporary};
 use crate::fs::{Fs, now_ms, pull};
 use crate::names::RemoteName;
 use crate::store::nodes::{self, Anchor, Intent, Node};
@@ -28,6 +29,8 @@ enum Gate {
     Others,
     /// It has the row back that this node, which is gone here, had of it.
     Back(Ino),
+    /// A backup and the new file of its former name have shared out what there was: who is sent as what has changed.
+    Shared(After),
     /// Its folder is below one that is gone.
     Hidden,
     /// Others moved it into a folder that no feed has told of.
@@ -46,9 +49,16 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
         }
+        if let Some(after) = backup::leave_row(fs, tx, node)? {
+            return Ok(Some(Gate::Shared(after)));
+        }
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
         };
+        if let Some(after) = backup::take_row(fs, tx, node, first)? {
+            return Ok(Some(Gate::Shared(after)));
+        }
+        rouse(tx, first, now)?;
         tracing::trace!(ino = %node.ino, %first, "waits");
         let Some(current) = nodes::get(tx, node.ino)? else { return Ok(None) };
         let waiting = Node { waits_for: Some(first), due: now + WAIT, ..current };
@@ -69,6 +79,10 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
         Some(Gate::Back(gone)) => {
             fs.drop_if_doomed(gone)?;
             fs.push.wake();
+            Err(Stop::Wait)
+        }
+        Some(Gate::Shared(after)) => {
+            fs.finish(after);
             Err(Stop::Wait)
         }
         Some(Gate::Hidden) => {
@@ -99,7 +113,32 @@ fn goes_first(tx: &Tx, node: &Node, parent: &Node) -> store::Result<Option<Ino>>
             return Ok(Some(first));
         }
     }
-    if places { name_holder(tx, node, id) } else { Ok(None) }
+    if !places {
+        return Ok(None);
+    }
+    match name_holder(tx, node, id)? {
+        None if node.remote.is_none() && node.kind == Kind::File && node.size == 0 => {
+            download_of(tx, node, parent.ino)
+        }
+        holder => Ok(holder),
+    }
+}
+
+/// The partial download that is going to be renamed over an empty file: browsers keep a name so while they load.
+fn download_of(tx: &Tx, node: &Node, folder: Ino) -> store::Result<Option<Ino>> {
+    let partial = nodes::unsent_named(tx, folder, download_stem(&node.name), node.ino)?;
+    Ok(partial.into_iter().find(|(_, name)| is_download(name)).map(|(ino, _)| ino))
+}
+
+/// What rests only for its temporary name is due when somebody waits for it.
+fn rouse(tx: &Tx, first: Ino, now: i64) -> store::Result<()> {
+    let resting = |n: &Node| {
+        n.linked && n.moved && n.kind == Kind::File && n.due > now && n.tries == 0 && is_temporary(&n.name)
+    };
+    match nodes::get(tx, first)? {
+        Some(n) if resting(&n) && n.waits_for.is_none() => nodes::defer(tx, first, 0),
+        _ => Ok(()),
+    }
 }
 
 /// A dirty node that, on the server, still has the name this one wants.

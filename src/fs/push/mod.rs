@@ -4,6 +4,7 @@
 //! database, so a killed process goes on where it was. Before each request that changes something, an
 //! *intent* is committed; while one is unresolved, nothing else is sent for its node.
 
+mod backup;
 pub(super) mod brake;
 pub(super) mod confirm;
 mod content;

@@ -338,6 +338,10 @@ impl Remote for Fault {
         self.run(Method::Stat, self.inner.stat(kind, id)).await
     }
 
+    async fn versions(&self, id: &NodeId) -> Result<u64> {
+        self.run(Method::Versions, self.inner.versions(id)).await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }

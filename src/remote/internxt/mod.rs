@@ -151,6 +151,10 @@ impl Remote for Internxt {
         self.0.stat(kind, id).await
     }
 
+    async fn versions(&self, id: &NodeId) -> Result<u64> {
+        self.0.versions(id).await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.0.find_all(folder, displays).await
     }

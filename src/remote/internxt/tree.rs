@@ -133,6 +133,15 @@ impl Core {
         }
     }
 
+    pub(super) async fn versions(&self, id: &NodeId) -> Result<u64> {
+        let kept = self.session.drive(&drive::file_versions(id.as_str()).lane(Lane::Look)).await;
+        match kept {
+            Ok(kept) => Ok(kept.len() as u64),
+            Err(failure) if answer(&failure).0 == 400 => Err(Error::NotFound),
+            Err(failure) => Err(of_read(failure)),
+        }
+    }
+
     pub(super) async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         let wanted: HashSet<&str> = displays.iter().map(String::as_str).filter(|d| !d.is_empty()).collect();
         if wanted.is_empty() {

@@ -100,6 +100,10 @@ impl Remote for MemoryRemote {
         self.enter(self.call(Method::Stat).id(id)).stat(kind, id)
     }
 
+    async fn versions(&self, id: &NodeId) -> Result<u64> {
+        self.enter(self.call(Method::Versions).id(id)).versions(id)
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.enter(self.call(Method::Find).id(folder).name(displays.join("/"))).find(folder, displays)
     }

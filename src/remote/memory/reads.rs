@@ -70,6 +70,11 @@ impl State {
         row.filter(|r| kind == Kind::File || r.status != Status::Deleted).cloned().ok_or(Error::NotFound)
     }
 
+    pub fn versions(&self, id: &NodeId) -> Result<u64> {
+        let row = self.rows.get(id).filter(|r| r.row.kind == Kind::File).ok_or(Error::NotFound)?;
+        Ok(row.kept.len() as u64)
+    }
+
     pub fn find(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         let mut rows = self.list(folder)?;
         rows.retain(|r| displays.contains(&r.name.display()));

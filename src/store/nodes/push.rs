@@ -172,11 +172,28 @@ pub fn defer(conn: &Connection, ino: Ino, due: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes dirty entries of a folder due: the folder has become known to the server.
+/// Makes entries of a folder due that wait for nothing else: the folder has become known to the server.
 pub fn wake_children(conn: &Connection, parent: Ino) -> Result<(), Error> {
-    conn.prepare_cached("UPDATE nodes SET due=0 WHERE parent=?1 AND dirty=1 AND linked=1")?
+    // The others have a time of their own.
+    conn.prepare_cached("UPDATE nodes SET due=0 WHERE parent=?1 AND dirty=1 AND linked=1 AND waits_for=?1")?
         .execute([int(parent.0)])?;
     Ok(())
+}
+
+/// Unsent files of a folder whose names begin so, but for `but`.
+pub fn unsent_named(
+    conn: &Connection,
+    parent: Ino,
+    begin: &str,
+    but: Ino,
+) -> Result<Vec<(Ino, String)>, Error> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT ino, name FROM nodes WHERE parent=?1 AND linked=1 AND name>=?2 AND name<?2||char(1114111) \
+         AND dirty=1 AND blocked=0 AND kind=0 AND ino<>?3",
+    )?;
+    let found =
+        stmt.query_map(params![int(parent.0), begin, int(but.0)], |r| Ok((Ino(uint(r.get(0)?)), r.get(1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Nodes that wait for `ino` to become clean.

@@ -1,0 +1,92 @@
+//! Saves that keep a backup: the file is renamed away (`f` to `f~`), and a new one of its name is written.
+//!
+//! What others know as `f` (shares, links, versions) is the row, so the new file goes on with it, and the backup becomes a
+//! file of its own that lies on the former version. Without that, an editor's first save would take the row along to the
+//! backup, and its second one would put it into the trash.
+
+use crate::fs::Fs;
+use crate::fs::change::{self, After, give_back_identity};
+use crate::fs::temporary::is_backup;
+use crate::store::nodes::{self, Node};
+use crate::store::{self, Tx};
+use crate::types::{Ino, Kind, Row, Status};
+
+/// A backup is a second upload; a larger file is rather moved.
+const COPY_MAX: u64 = 64 << 20;
+
+/// A backup that is about to be moved on the server leaves its row to the new file of its former name, if there is one.
+pub(super) fn leave_row(fs: &Fs, tx: &Tx, backup: &Node) -> store::Result<Option<After>> {
+    if backup.kind != Kind::File || !backup.linked || !backup.moved {
+        return Ok(None);
+    }
+    match change::heir_of(tx, backup)? {
+        Some((heir, row)) if heir.linked && is_backup(&backup.name, &heir.name) => {
+            hand_over(fs, tx, backup.clone(), heir, row)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A new file takes over the row that has its name on the server, where `holder` is its backup, or is left over from its
+/// renaming over the former backup.
+pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Result<Option<After>> {
+    let Some(heir) = nodes::get(tx, node.ino)?.filter(|n| is_new(n)) else { return Ok(None) };
+    let Some(holder) = nodes::get(tx, holder)?.filter(|h| h.kind == Kind::File) else { return Ok(None) };
+    if nodes::intent(tx, heir.ino)?.is_some() || nodes::intent(tx, holder.ino)?.is_some() {
+        return Ok(None);
+    }
+    if !holder.tomb {
+        return leave_row(fs, tx, &holder);
+    }
+    let Some(row) = holder.remote.clone().filter(is_usable) else { return Ok(None) };
+    let Some(backup) = holder.waits_for.map(|b| nodes::get(tx, b)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    // Once its bytes are safe under the other row, the delete may be on its way.
+    if !backup.linked || !backup.content_dirty() || !is_backup(&backup.name, &heir.name) {
+        return Ok(None);
+    }
+    let mut after = After::default();
+    let gone = holder.ino;
+    nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
+    give_back_identity(tx, &holder, at_once(heir), row)?;
+    after.doomed.push(gone);
+    Ok(Some(after))
+}
+
+fn is_new(node: &Node) -> bool {
+    node.kind == Kind::File && node.linked && !node.tomb && node.remote.is_none()
+}
+
+fn is_usable(row: &Row) -> bool {
+    row.status == Status::Exists && row.readable
+}
+
+/// Nothing that it waited for is in its way any more.
+fn at_once(node: Node) -> Node {
+    Node { waits_for: None, due: 0, ..node }
+}
+
+fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store::Result<Option<After>> {
+    if !is_usable(&row) || backup.size > COPY_MAX || nodes::intent(tx, backup.ino)?.is_some() {
+        return Ok(None);
+    }
+    let mut after = After::default();
+    if backup.content.is_none()
+        && !backup.emptied
+        && let Some(version) = &row.content
+    {
+        let base = fs.blocks().cached(tx, version, backup.size)?;
+        let copy = fs.blocks().stage(tx, Some((base.id(), backup.size)), backup.size)?;
+        copy.commit(tx)?;
+        backup.content = Some(copy.id());
+        after.copies.push(copy);
+    }
+    backup.emptied = backup.content.is_none();
+    (backup.moved, backup.uploaded, backup.waits_for) = (false, None, None);
+    (backup.tries, backup.blocked, backup.error) = (0, None, None);
+    // A pin goes with the place.
+    nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
+    give_back_identity(tx, &backup, at_once(heir), row)?;
+    Ok(Some(after))
+}

@@ -1,0 +1,19 @@
+//! Real programs, and what others do call by call, on real mounts of the emulated service: bytes, exit codes, and what
+//! the service was asked.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "tools/attributes.rs"]
+mod attributes;
+#[path = "tools/editors.rs"]
+mod editors;
+#[path = "tools/errors.rs"]
+mod errors;
+#[path = "tools/mtimes.rs"]
+mod mtimes;
+#[path = "tools/patterns.rs"]
+mod patterns;
+#[path = "tools/rsync.rs"]
+mod rsync;
+#[path = "tools/world.rs"]
+mod world;
