@@ -30,7 +30,7 @@ pub(super) fn leave_row(fs: &Fs, tx: &Tx, backup: &Node) -> store::Result<Option
 /// A new file takes over the row that has its name on the server, where `holder` is its backup, or is left over from its
 /// renaming over the former backup.
 pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Result<Option<After>> {
-    let Some(heir) = nodes::get(tx, node.ino)?.filter(|n| is_new(n)) else { return Ok(None) };
+    let Some(heir) = nodes::get(tx, node.ino)?.filter(is_new) else { return Ok(None) };
     let Some(holder) = nodes::get(tx, holder)?.filter(|h| h.kind == Kind::File) else { return Ok(None) };
     if nodes::intent(tx, heir.ino)?.is_some() || nodes::intent(tx, holder.ino)?.is_some() {
         return Ok(None);
