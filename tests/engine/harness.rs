@@ -14,7 +14,7 @@ use inxtfs::names::RemoteName;
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::{Body, Method, Remote, Replacement};
-use inxtfs::store::Store;
+use inxtfs::store::{Error as StoreError, Opened, Store};
 use inxtfs::types::{Fh, Ino, Kind, NodeId, Row, Timestamp};
 use tokio::runtime::Runtime;
 
@@ -93,15 +93,28 @@ impl Engine {
     pub fn start(&mut self) {
         assert!(self.up.is_none());
         let remote: Arc<dyn Remote> = self.fault.clone();
-        let account = remote.account().id;
-        let opened = match &self.elsewhere {
-            Some((dir, boot)) => Store::open_booted(dir, &account, &self.key, boot.clone()).unwrap(),
-            None => Store::open(self.state.path(), &account, &self.key).unwrap(),
-        };
+        let opened = self.open_state(&remote.account().id);
         assert_eq!(opened.notices, []);
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fs = Fs::start(self.config.clone(), opened.store, remote, rt.handle().clone()).unwrap();
         self.up = Some(Up { fs, rt });
+    }
+
+    /// A process that another test has just forked may have the former lock in its hands still, until it is its own program.
+    fn open_state(&self, account: &str) -> Opened {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let opened = match &self.elsewhere {
+                Some((dir, boot)) => Store::open_booted(dir, account, &self.key, boot.clone()),
+                None => Store::open(self.state.path(), account, &self.key),
+            };
+            match opened {
+                Err(StoreError::InUse { .. }) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     /// Ends in order.

@@ -28,6 +28,16 @@ struct Known {
 
 type Tree = BTreeMap<String, Known>;
 
+/// A tree, for people.
+fn brief(t: &Tree) -> String {
+    let one = |(p, k): (&String, &Known)| {
+        let sum = k.bytes.iter().fold(0u16, |s, b| s.rotate_left(3) ^ u16::from(*b));
+        let time = k.mtime.map_or_else(|| "?".to_owned(), |t| format!("{}.{}", t.secs, t.nanos));
+        format!("{p} {} bytes {sum:04x} at {time}", k.bytes.len())
+    };
+    t.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 struct Life {
     m: Machine,
     dice: Dice,
@@ -285,14 +295,6 @@ impl Life {
             tree.keys().eq(names.iter()) && tree.iter().all(|(p, k)| same(p, k))
         };
         let Some(at) = self.moments.iter().rposition(fits) else {
-            let brief = |t: &Tree| {
-                let one = |(p, k): (&String, &Known)| {
-                    let sum = k.bytes.iter().fold(0u16, |s, b| s.rotate_left(3) ^ u16::from(*b));
-                    let time = k.mtime.map_or_else(|| "?".to_owned(), |t| format!("{}.{}", t.secs, t.nanos));
-                    format!("{p} {} bytes {sum:04x} at {time}", k.bytes.len())
-                };
-                t.iter().map(one).collect::<Vec<_>>().join(", ")
-            };
             let moments: Vec<_> = self.moments.iter().map(brief).collect();
             panic!(
                 "it never looked like this:\n{}\n{names:?}\ntold {told:?}\nsince the sync: {moments:#?}\n{:?}",
@@ -307,7 +309,15 @@ impl Life {
             if let Some(now) = shown.get(path) {
                 let known = |k: &Known| k.bytes == now.bytes;
                 let own = self.moments[..=at].iter().filter_map(|t| t.get(path)).any(known);
-                assert!(self.ever.contains(&now.bytes) && (own || !always), "{path}: {:?}", self.log);
+                assert!(
+                    self.ever.contains(&now.bytes) && (own || !always),
+                    "{path} fell back to {} bytes that {}:\n{}\nsince the sync: {:#?}\n{:?}",
+                    now.bytes.len(),
+                    if self.ever.contains(&now.bytes) { "are older" } else { "were never there" },
+                    brief(&shown),
+                    self.moments[..=at].iter().map(brief).collect::<Vec<_>>(),
+                    self.log
+                );
             }
         }
         for (path, _) in told.iter().filter(|(_, blocked)| **blocked) {

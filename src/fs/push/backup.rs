@@ -8,14 +8,22 @@ use crate::fs::Fs;
 use crate::fs::change::{self, After, give_back_identity};
 use crate::fs::temporary::is_backup;
 use crate::store::nodes::{self, Node};
-use crate::store::{self, Tx};
+use crate::store::{self, ContentId, Tx};
 use crate::types::{Ino, Kind, Row, Status};
 
 /// A backup is a second upload; a larger file is rather moved.
 const COPY_MAX: u64 = 64 << 20;
 
+/// What came of it.
+pub(super) enum Handover {
+    /// The row has changed hands.
+    Done(After),
+    /// The content of the file that is to have it is not on the disk yet.
+    Unready(ContentId),
+}
+
 /// A backup that is about to be moved on the server leaves its row to the new file of its former name, if there is one.
-pub(super) fn leave_row(fs: &Fs, tx: &Tx, backup: &Node) -> store::Result<Option<After>> {
+pub(super) fn leave_row(fs: &Fs, tx: &Tx, backup: &Node) -> store::Result<Option<Handover>> {
     if backup.kind != Kind::File || !backup.linked || !backup.moved {
         return Ok(None);
     }
@@ -29,7 +37,7 @@ pub(super) fn leave_row(fs: &Fs, tx: &Tx, backup: &Node) -> store::Result<Option
 
 /// A new file takes over the row that has its name on the server, where `holder` is its backup, or is left over from its
 /// renaming over the former backup.
-pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Result<Option<After>> {
+pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Result<Option<Handover>> {
     let Some(heir) = nodes::get(tx, node.ino)?.filter(is_new) else { return Ok(None) };
     let Some(holder) = nodes::get(tx, holder)?.filter(|h| h.kind == Kind::File) else { return Ok(None) };
     if nodes::intent(tx, heir.ino)?.is_some() || nodes::intent(tx, holder.ino)?.is_some() {
@@ -46,16 +54,31 @@ pub(super) fn take_row(fs: &Fs, tx: &Tx, node: &Node, holder: Ino) -> store::Res
     if !backup.linked || !backup.content_dirty() || !is_backup(&backup.name, &heir.name) {
         return Ok(None);
     }
+    if let Some(id) = unready(fs, tx, &heir)? {
+        return Ok(Some(Handover::Unready(id)));
+    }
     let mut after = After::default();
     let gone = holder.ino;
     nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
     give_back_identity(tx, &holder, at_once(heir), row)?;
     after.doomed.push(gone);
-    Ok(Some(after))
+    Ok(Some(Handover::Done(after)))
 }
 
 fn is_new(node: &Node) -> bool {
     node.kind == Kind::File && node.linked && !node.tomb && node.remote.is_none()
+}
+
+/// What a loss of power could still take of a new file: once it has the row, and its backup is removed, nothing else stands for
+/// that.
+fn unready(fs: &Fs, tx: &Tx, heir: &Node) -> store::Result<Option<ContentId>> {
+    match heir.content {
+        Some(id) if !fs.blocks().is_durable(tx, id)? => Ok(Some(id)),
+        _ => {
+            fs.sync.grown(heir.ino);
+            Ok(None)
+        }
+    }
 }
 
 fn is_usable(row: &Row) -> bool {
@@ -67,9 +90,12 @@ fn at_once(node: Node) -> Node {
     Node { waits_for: None, due: 0, ..node }
 }
 
-fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store::Result<Option<After>> {
+fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store::Result<Option<Handover>> {
     if !is_usable(&row) || backup.size > COPY_MAX || nodes::intent(tx, backup.ino)?.is_some() {
         return Ok(None);
+    }
+    if let Some(id) = unready(fs, tx, &heir)? {
+        return Ok(Some(Handover::Unready(id)));
     }
     let mut after = After::default();
     if backup.content.is_none()
@@ -88,5 +114,5 @@ fn hand_over(fs: &Fs, tx: &Tx, mut backup: Node, heir: Node, row: Row) -> store:
     // A pin goes with the place.
     nodes::hand_pin_over(tx, backup.ino, heir.ino)?;
     give_back_identity(tx, &backup, at_once(heir), row)?;
-    Ok(Some(after))
+    Ok(Some(Handover::Done(after)))
 }

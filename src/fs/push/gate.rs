@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::backup::{self, Handover};
+use super::put_off;
 use super::step::Stop;
-use super::{backup, put_off};
-use crate::fs::change::{After, give_back_identity};
+use crate::fs::change::give_back_identity;
 use crate::fs::temporary::{download_stem, is_download, is_temporary};
 use crate::fs::{Fs, now_ms, pull};
 use crate::names::RemoteName;
@@ -30,7 +31,7 @@ enum Gate {
     /// It has the row back that this node, which is gone here, had of it.
     Back(Ino),
     /// A backup and the new file of its former name have shared out what there was: who is sent as what has changed.
-    Shared(After),
+    Shared(Handover),
     /// Its folder is below one that is gone.
     Hidden,
     /// Others moved it into a folder that no feed has told of.
@@ -49,14 +50,14 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
         if nodes::anchor(tx, parent.ino)? != Anchor::Root {
             return Ok(Some(Gate::Hidden));
         }
-        if let Some(after) = backup::leave_row(fs, tx, node)? {
-            return Ok(Some(Gate::Shared(after)));
+        if let Some(handover) = backup::leave_row(fs, tx, node)? {
+            return Ok(Some(Gate::Shared(handover)));
         }
         let Some(first) = goes_first(tx, node, &parent)? else {
             return Ok(parent.id().cloned().map(Gate::Open));
         };
-        if let Some(after) = backup::take_row(fs, tx, node, first)? {
-            return Ok(Some(Gate::Shared(after)));
+        if let Some(handover) = backup::take_row(fs, tx, node, first)? {
+            return Ok(Some(Gate::Shared(handover)));
         }
         rouse(tx, first, now)?;
         tracing::trace!(ino = %node.ino, %first, "waits");
@@ -81,10 +82,11 @@ pub(super) fn pass(fs: &Arc<Fs>, node: &Node) -> Result<(NodeId, bool), Stop> {
             fs.push.wake();
             Err(Stop::Wait)
         }
-        Some(Gate::Shared(after)) => {
+        Some(Gate::Shared(Handover::Done(after))) => {
             fs.finish(after);
             Err(Stop::Wait)
         }
+        Some(Gate::Shared(Handover::Unready(id))) => Err(Stop::Unready(id)),
         Some(Gate::Hidden) => {
             // Nobody would see it there.
             if !pull::bring_back(fs, node.ino)? {

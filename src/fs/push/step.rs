@@ -7,8 +7,8 @@ use crate::fs::change::is_moved;
 use crate::fs::pull::{self, Missing};
 use crate::fs::{Fs, Result, damage, failed, now_ms};
 use crate::remote::{self, Class};
-use crate::store;
 use crate::store::nodes::{self, Blocked, Intent, Node};
+use crate::store::{self, ContentId};
 use crate::types::{Ino, Kind, NodeId, Row, Status, Timestamp};
 
 /// Requests one push makes for one node at most.
@@ -27,6 +27,8 @@ pub(in crate::fs) enum Stop {
     Blocked(Blocked, String),
     /// Others moved it into this folder, of which no feed has told.
     Lost(NodeId),
+    /// This content has to be on the disk first.
+    Unready(ContentId),
     /// Waits for something that has been noted.
     Wait,
 }
@@ -71,6 +73,10 @@ pub(super) async fn push_node(fs: &Arc<Fs>, turn: &Turn) {
                 tracing::error!(ino = %turn.ino, error = %e, "pushing failed on local state");
                 record(fs, &node, &e.to_string(), now_ms() + fs.config.paced(5))
             }
+            Err(Stop::Unready(id)) => match fs.blocking(move |fs| fs.make_durable(id)).get().await {
+                Ok(()) => continue,
+                Err(e) => record(fs, &node, &e.to_string(), now_ms() + fs.config.paced(5)),
+            },
             Err(Stop::Lost(folder)) => folder_unheard_of(fs, &node, &folder).await,
             Err(Stop::Blocked(reason, why)) => fs.block_sent(&node, reason, &why),
             Err(Stop::Remote(e)) => failed(fs, &node, &e).await,
