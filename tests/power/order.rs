@@ -190,31 +190,6 @@ fn renaming_over_what_is_durable_here_alone_never_loses_both() {
 }
 
 #[test]
-fn a_new_file_gets_its_backups_row_only_once_it_is_on_the_disk() {
-    let mut old = noise(150_000, 1);
-    old[10..20].copy_from_slice(b"here alone");
-    for seed in 0..LOSSES {
-        let mut m = Machine::new(eager());
-        let e = &m.engine;
-        e.put("f", &noise(150_000, 1)).unwrap();
-        e.drain();
-        let row = e.row("f").id;
-        m.fault().set_offline(true);
-        e.patch("f", 10, b"here alone").unwrap();
-        m.fsync("f").unwrap();
-        e.rename("f", "f~").unwrap();
-        e.put("f", &noise(150_000, 2)).unwrap();
-        let uuid = || e.get(e.fs().getxattr(e.ino("f").unwrap(), b"user.inxtfs.uuid")).ok();
-        eventually("the row has changed hands", || uuid().is_some_and(|id| id == row.as_str().as_bytes()));
-        e.unlink("f~").unwrap();
-        m.cut(seed);
-        let tree = m.tree();
-        let all: Vec<_> = tree.values().filter(|s| s.bytes.is_ok()).map(bytes).collect();
-        assert!(all.iter().any(|b| **b == old || **b == noise(150_000, 2)), "seed {seed}: {:?}", tree.keys());
-    }
-}
-
-#[test]
 fn a_torn_change_of_what_the_server_has_falls_back_to_it_and_is_told() {
     let (mut fell, mut kept) = (0, 0);
     for seed in 0..MANY {
