@@ -123,11 +123,16 @@ async fn upload(
     Err(Stop::Wait)
 }
 
-/// Deletes an object that no row has and no intent names.
+/// Deletes an object that no row has and no intent names, once that is so after a loss of power, too: a node that had it for
+/// its upload would give it to a row.
 pub(in crate::fs) fn discard(fs: &Arc<Fs>, version: Version) {
-    let remote = fs.remote.clone();
+    let this = fs.clone();
     fs.spawn(async move {
-        if let Err(e) = remote.discard(&version).await {
+        let forgotten = this.blocking(|fs| Ok(fs.db().write_durable(|_| Ok(()))?)).get().await;
+        if let Err(e) = forgotten {
+            return tracing::debug!(error = %e, "an unused object stays on the server");
+        }
+        if let Err(e) = this.remote.discard(&version).await {
             tracing::debug!(error = %e, "an unused object stays on the server");
         }
     });
