@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use inxtfs::fs::Error;
+use inxtfs::remote::Method;
 use inxtfs::types::Timestamp;
 
 use super::harness::{APPEND, TRUNCATE, eager, eventually, noise, patient};
@@ -186,6 +187,32 @@ fn renaming_over_what_is_durable_here_alone_never_loses_both() {
                 assert!(tree.contains_key("f") || tree.contains_key("f~"), "way {way}, seed {seed}");
             },
         );
+    }
+}
+
+#[test]
+fn an_object_that_was_deleted_unused_is_given_to_no_row_after_a_loss_of_power() {
+    for seed in 0..LOSSES {
+        let mut m = Machine::new(patient());
+        let e = &m.engine;
+        e.put("f", &noise(1000, 1)).unwrap();
+        let (looked, go) = m.fault().hold_at(Method::Find, 1);
+        let (_again, _never) = m.fault().hold_at(Method::Put, 2);
+        e.begin_drain();
+        e.block_on(looked).unwrap();
+        eventually("it is uploaded", || m.cloud().count(Method::Put) == 1);
+        // By then it is known which object it was, and durably.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        e.put("g", b"g").unwrap();
+        m.fsync("g").unwrap();
+        e.put("f", &noise(1000, 2)).unwrap();
+        go.send(()).unwrap();
+        eventually("the object is deleted", || m.cloud().count(Method::Discard) == 1);
+        m.cut(seed);
+        m.fault().clear();
+        m.engine.drain();
+        let sent = m.cloud().files()["f"].clone();
+        assert!(sent == noise(1000, 1) || sent == noise(1000, 2), "seed {seed}");
     }
 }
 
