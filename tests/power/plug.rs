@@ -4,6 +4,7 @@
 //! the file, which must not be a thread of the same process.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ impl Plug {
             .env(SERVE, point.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // What ends the test's whole group is not to end this one before it has unmounted: it goes when nobody tells it more.
+            .process_group(0)
             .spawn()
             .unwrap();
         let (to, out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
