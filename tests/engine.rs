@@ -34,6 +34,8 @@ mod remote;
 mod rescue;
 #[path = "engine/rings.rs"]
 mod rings;
+#[path = "common/secrets.rs"]
+mod secrets;
 #[path = "engine/sends.rs"]
 mod sends;
 #[path = "engine/tree.rs"]

@@ -16,6 +16,8 @@ mod differential;
 mod harness;
 #[path = "mount/lifecycle.rs"]
 mod lifecycle;
+#[path = "common/programs.rs"]
+mod programs;
 #[path = "mount/remote.rs"]
 mod remote;
 #[path = "mount/saves.rs"]

@@ -13,7 +13,11 @@ mod errors;
 mod mtimes;
 #[path = "tools/patterns.rs"]
 mod patterns;
+#[path = "common/programs.rs"]
+mod programs;
 #[path = "tools/rsync.rs"]
 mod rsync;
+#[path = "common/secrets.rs"]
+mod secrets;
 #[path = "tools/world.rs"]
 mod world;

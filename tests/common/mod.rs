@@ -1,6 +1,8 @@
 //! Helpers of the integration tests.
 #![allow(dead_code)] // each test program uses its own share
 
+pub mod secrets;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use inxtfs::remote::{Body, ByteStream, Error};

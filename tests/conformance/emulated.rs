@@ -11,10 +11,11 @@ use inxtfs::api::{ClientId, Gateway, Tuning};
 use inxtfs::emulator::{AccountSpec, Action, Config, Emulator, Fault, Tier};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::internxt::{Internxt, Options};
-use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
+use inxtfs::remote::session::{self, Login};
 use inxtfs::remote::{NewFile, Remote};
 use inxtfs::types::{NodeId, Version};
-use parking_lot::Mutex;
+
+use crate::common::secrets::InMemory;
 
 use super::{BIRTH, Harness, MTIME, World};
 
@@ -89,7 +90,7 @@ async fn clients(emulator: &Emulator, tuning: &Tuning) -> [Arc<dyn Remote>; 2] {
         Login { email: EMAIL.to_owned(), password: PASSWORD.to_owned().into(), totp: None, backup_key: None };
     let credentials = session::login(&gateway, login).await.expect("login");
     ["first", "second"].map(|name| {
-        let secrets = Arc::new(InMemory(Mutex::new(Some(credentials.clone()))));
+        let secrets = Arc::new(InMemory::of(credentials.clone()));
         let options =
             Options { client: ClientId(name.to_owned()), tuning: tuning.clone(), ..Options::default() };
         Arc::new(Internxt::connect(secrets, options).expect("connect")) as Arc<dyn Remote>
@@ -104,22 +105,6 @@ fn harness(emulator: Emulator, remotes: [Arc<dyn Remote>; 2], rows: usize, large
         world: Arc::new(Emulated(emulator)),
         affordable_rows: rows,
         large_upload: large,
-    }
-}
-
-struct InMemory(Mutex<Option<Credentials>>);
-
-impl Secrets for InMemory {
-    fn load(&self) -> Result<Option<Credentials>, SecretsError> {
-        Ok(self.0.lock().clone())
-    }
-    fn save(&self, credentials: &Credentials) -> Result<(), SecretsError> {
-        *self.0.lock() = Some(credentials.clone());
-        Ok(())
-    }
-    fn forget(&self) -> Result<(), SecretsError> {
-        *self.0.lock() = None;
-        Ok(())
     }
 }
 

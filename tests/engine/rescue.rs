@@ -5,6 +5,7 @@ use inxtfs::names::RemoteName;
 use inxtfs::remote::Method;
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::{Ino, Kind, Row, Status};
+use tokio::sync::oneshot::Sender;
 
 use super::harness::{Engine, READ, TRUNCATE, WRITE, eventually, patient};
 
@@ -432,16 +433,22 @@ fn what_they_renamed_before_its_answer_came_is_known_as_ours() {
     }
 }
 
+/// All of `d` is removed, and the delete has been looked into and waits to be sent.
+fn delete_d_up_to_its_request(e: &Engine) -> Sender<()> {
+    let (reached, go) = e.fault.hold_at(Method::Trash, 1);
+    e.remove_all("d").unwrap();
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    go
+}
+
 #[test]
 fn what_they_put_into_a_folder_just_before_our_delete_of_it_lives() {
     // Found by two mounts: the look before the delete had not shown it.
     for folder in ["d", "d/e"] {
         let e = small();
-        let (reached, go) = e.fault.hold_at(Method::Trash, 1);
         let into = e.row(folder).id;
-        e.remove_all("d").unwrap();
-        e.begin_drain();
-        e.block_on(reached).unwrap();
+        let go = delete_d_up_to_its_request(&e);
         e.foreign_file(&into, "theirs", b"theirs");
         let made = e.cloud.add_folder(&into, "made");
         e.foreign_file(&made.id, "below", b"below");
@@ -457,11 +464,8 @@ fn what_they_put_into_a_folder_just_before_our_delete_of_it_lives() {
 fn what_they_put_into_a_folder_just_before_our_delete_lives_though_it_is_told_only_after_that_is_confirmed() {
     for folder in ["d", "d/e"] {
         let e = small();
-        let (reached, go) = e.fault.hold_at(Method::Trash, 1);
         let into = e.row(folder).id;
-        e.remove_all("d").unwrap();
-        e.begin_drain();
-        e.block_on(reached).unwrap();
+        let go = delete_d_up_to_its_request(&e);
         let mut late = e.cloud.blank_row(&into, Kind::File, RemoteName::whole("theirs"));
         (late.content, late.size) = (e.row("out").content, 6);
         late.content.as_mut().unwrap().object = "0123456789abcdef01234567".to_owned();

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use inxtfs::names::RemoteName;
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 
-use super::harness::{Drive, Setup, errno, sh};
+use super::harness::{Drive, Setup};
+use crate::programs::{errno, sh};
 
 #[test]
 fn files_and_folders_are_made_read_moved_and_removed() {
@@ -137,7 +138,7 @@ fn the_quota_is_the_size_of_the_filesystem() {
     let setup = Setup::default();
     setup.cloud.set_plan(|plan| plan.quota = 10 << 30);
     let drive = Drive::with(setup);
-    super::harness::eventually("the quota is known", || {
+    crate::programs::eventually("the quota is known", || {
         let s = statvfs(drive.root()).unwrap();
         s.f_blocks * s.f_frsize == 10 << 30
     });

@@ -9,7 +9,8 @@ use inxtfs::fs::{Config, Disk, Gauge};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::Method;
 
-use super::harness::{Drive, Setup, eventually, noise};
+use super::harness::{Drive, Setup, noise};
+use crate::programs::eventually;
 
 /// A drive whose own cache can be made to let go of everything: then each read that the kernel sends is one of the cloud.
 fn forgetful() -> (Setup, Arc<AtomicU64>) {

@@ -5,7 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::harness::{Drive, errno, noise, sh};
+use super::harness::{Drive, noise};
+use crate::programs::{errno, sh};
 
 #[test]
 fn truncation_extends_with_zeros_and_forgets_what_it_cut() {

@@ -6,7 +6,8 @@ use std::io::Write;
 use inxtfs::names::RemoteName;
 use inxtfs::types::Row;
 
-use super::harness::{Drive, Setup, errno, eventually, noise};
+use super::harness::{Drive, Setup, noise};
+use crate::programs::{errno, eventually};
 
 /// A drive with one file of this size.
 fn with_file(len: usize) -> (Drive, Row) {

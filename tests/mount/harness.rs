@@ -1,9 +1,8 @@
 //! A drive in memory, its local state in a temporary folder, mounted in another.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::{Arc, Once};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use inxtfs::crypto::seal::Key;
@@ -15,8 +14,7 @@ use inxtfs::store::Store;
 use inxtfs::types::NodeId;
 use tokio::runtime::Runtime;
 
-/// The longest anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::programs::{self, PATIENCE};
 
 /// How the mounts of these tests show in the mount table.
 const SOURCE: &str = "inxtfs:test";
@@ -185,14 +183,7 @@ impl Drop for Drive {
     fn drop(&mut self) {
         let Some(up) = self.up.take() else { return };
         let point = up.mounted.mountpoint().to_owned();
-        let orderly = self.rt.block_on(async {
-            let orderly = up.mounted.unmount().await;
-            if orderly.is_err() {
-                let _ = up.mounted.unmount_lazily().await;
-            }
-            let _ = tokio::time::timeout(PATIENCE, up.fs.stop()).await;
-            orderly
-        });
+        let orderly = self.rt.block_on(programs::unmount(&up.mounted, &up.fs));
         drop(up);
         if !std::thread::panicking() {
             orderly.unwrap();
@@ -200,33 +191,6 @@ impl Drop for Drive {
             assert!(!table.contains(point.to_str().unwrap()), "left mounted: {}", point.display());
         }
     }
-}
-
-/// Waits until something holds that another thread brings about.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Runs a shell command that must succeed; `$1`, `$2`… are `args`.
-pub fn sh(script: &str, args: &[&Path]) -> String {
-    let output = try_sh(script, args);
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {} {err}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-pub fn try_sh(script: &str, args: &[&Path]) -> Output {
-    Command::new("sh").args(["-euc", script, "sh"]).args(args).env("LC_ALL", "C.UTF-8").output().unwrap()
-}
-
-/// The errno of a failure.
-#[track_caller]
-pub fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
 }
 
 /// Bytes that compress badly and differ by seed.

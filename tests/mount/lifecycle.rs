@@ -8,7 +8,8 @@ use std::process::Command;
 use inxtfs::fuse::{MountError, is_stale};
 use inxtfs::names::RemoteName;
 
-use super::harness::{Drive, Setup, errno, noise, sh};
+use super::harness::{Drive, Setup, noise};
+use crate::programs::{errno, sh};
 
 fn inodes(drive: &Drive) -> BTreeMap<String, u64> {
     let entries = fs::read_dir(drive.root()).unwrap();

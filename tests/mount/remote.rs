@@ -8,7 +8,8 @@ use inxtfs::names::RemoteName;
 use inxtfs::remote::{Body, Remote, Replacement};
 use inxtfs::types::Kind;
 
-use super::harness::{Drive, Setup, errno, eventually};
+use super::harness::{Drive, Setup};
+use crate::programs::{errno, eventually};
 
 #[test]
 fn a_file_and_a_folder_made_elsewhere_appear() {

@@ -4,7 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::harness::{Drive, noise, sh};
+use super::harness::{Drive, noise};
+use crate::programs::sh;
 
 /// A small tree with the permissions that the mount shows, so that nothing is left to carry over.
 fn make_tree(at: &Path) {
@@ -104,6 +105,6 @@ fn attributes_that_do_not_exist_disturb_nobody() {
         sh("ls -lZ \"$1\" 2>&1 && ls -l \"$1\" 2>&1 && cp -a \"$1/f\" \"$1/g\" 2>&1", &[drive.root()]);
     assert!(!listed.contains("not supported") && !listed.contains("cannot"), "{listed}");
     // Preallocation is refused, and what programs do instead works.
-    let refused = super::harness::try_sh("fallocate -l 100000 \"$1\"", &[&drive.path("f")]);
+    let refused = crate::programs::try_sh("fallocate -l 100000 \"$1\"", &[&drive.path("f")]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not supported"));
 }

@@ -8,7 +8,8 @@ use inxtfs::remote::memory::Memory;
 use inxtfs::remote::{Method, Remote};
 use inxtfs::types::Kind;
 
-use super::harness::{Drive, Setup, errno, eventually, sh, try_sh};
+use super::harness::{Drive, Setup};
+use crate::programs::{errno, eventually, sh, try_sh};
 
 fn names(drive: &Drive, folder: &str) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(drive.path(folder))

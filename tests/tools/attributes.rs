@@ -10,7 +10,8 @@ use inxtfs::fs::Config;
 use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
 use rustix::io::Errno;
 
-use super::world::{World, eventually, quick, sh};
+use super::world::{World, quick};
+use crate::programs::{eventually, sh};
 
 /// The value of one of ours, if the file has it.
 pub fn attribute(path: &Path, name: &str) -> Option<String> {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::world::{Sent, World, sh};
+use super::world::{Sent, World};
+use crate::programs::sh;
 
 /// Edits with a command and waits until what rests is sent; files that are called `kept` may rest longer.
 fn save(world: &World, script: &str, kept: &[&str]) -> Sent {

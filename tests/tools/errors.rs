@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use inxtfs::fs::Config;
 
-use super::world::{EMAIL, World, errno, eventually, quick, sh, try_sh};
+use super::world::{EMAIL, World, quick};
+use crate::programs::{errno, eventually, sh, try_sh};
 
 fn limited(quota: u64, max_file: u64) -> World {
     let mut world = World::down(quick());

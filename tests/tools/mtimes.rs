@@ -8,7 +8,8 @@ use inxtfs::fs::{Config, Mtimes};
 use inxtfs::types::Timestamp;
 
 use super::attributes::attribute;
-use super::world::{Sent, World, errno, eventually, quick, sh, try_sh};
+use super::world::{Sent, World, quick};
+use crate::programs::{errno, eventually, sh, try_sh};
 
 fn with(mtimes: Mtimes) -> World {
     World::with(Config { mtimes, ..quick() })

@@ -4,7 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::world::{Sent, World, sh, try_sh};
+use super::world::{Sent, World};
+use crate::programs::{sh, try_sh};
 
 const FILES: [(&str, usize); 5] =
     [("a.txt", 5), ("b.bin", 200_001), ("c d.é", 65_536), ("sub/d.log", 70_000), ("sub/deeper/e", 1)];

@@ -1,7 +1,6 @@
 //! A service, a mount of it, and a second client that sees what the service has.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,15 +11,16 @@ use inxtfs::emulator::{self, AccountSpec, Emulator, Mark, Tier};
 use inxtfs::fs::{Config, Fs, Status as FsStatus};
 use inxtfs::fuse::{MountOptions, Mounted, mount};
 use inxtfs::remote::internxt::{Internxt, Options};
-use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
+use inxtfs::remote::session::{self, Credentials, Login};
 use inxtfs::remote::{Body, Cursor, Remote, Replacement, Row, Scope, Status};
 use inxtfs::store::Store;
 use inxtfs::types::{Kind, Timestamp, Urgency};
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
+use crate::programs::{self, PATIENCE};
+use crate::secrets::InMemory;
+
 /// The longest anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 pub const EMAIL: &str = "user@example.com";
 const PASSWORD: &str = "correct horse";
 
@@ -272,14 +272,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let Some(up) = self.up.take() else { return };
-        let orderly = self.rt.block_on(async {
-            let orderly = up.mounted.unmount().await;
-            if orderly.is_err() {
-                let _ = up.mounted.unmount_lazily().await;
-            }
-            let _ = tokio::time::timeout(PATIENCE, up.fs.stop()).await;
-            orderly
-        });
+        let orderly = self.rt.block_on(programs::unmount(&up.mounted, &up.fs));
         drop(up);
         if !std::thread::panicking() {
             orderly.unwrap();
@@ -290,52 +283,7 @@ impl Drop for World {
 }
 
 fn connect(credentials: &Credentials, name: &str) -> Arc<dyn Remote> {
-    let secrets = Arc::new(InMemory(Mutex::new(Some(credentials.clone()))));
+    let secrets = Arc::new(InMemory::of(credentials.clone()));
     let options = Options { client: ClientId(name.to_owned()), ..Options::default() };
     Arc::new(Internxt::connect(secrets, options).unwrap())
-}
-
-struct InMemory(Mutex<Option<Credentials>>);
-
-impl Secrets for InMemory {
-    fn load(&self) -> Result<Option<Credentials>, SecretsError> {
-        Ok(self.0.lock().clone())
-    }
-    fn save(&self, credentials: &Credentials) -> Result<(), SecretsError> {
-        *self.0.lock() = Some(credentials.clone());
-        Ok(())
-    }
-    fn forget(&self) -> Result<(), SecretsError> {
-        *self.0.lock() = None;
-        Ok(())
-    }
-}
-
-/// Waits until something holds that another thread brings about.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Runs a shell command that must succeed; `$1`, `$2`… are `args`.
-pub fn sh(script: &str, args: &[&Path]) -> String {
-    let output = try_sh(script, args);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script}: {} {out} {err}", output.status);
-    out.into_owned()
-}
-
-pub fn try_sh(script: &str, args: &[&Path]) -> Output {
-    let mut shell = Command::new("sh");
-    shell.args(["-euc", script, "sh"]).args(args).env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
-    shell.output().unwrap()
-}
-
-/// The errno of a failure.
-#[track_caller]
-pub fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
 }

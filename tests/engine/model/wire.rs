@@ -13,13 +13,13 @@ use inxtfs::emulator::{AccountSpec, Action, Config, Emulator, Fault, Mark, Tier}
 use inxtfs::remote::fault::{self, Fault as Injector};
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::memory::Memory;
-use inxtfs::remote::session::{self, Credentials, Login, Secrets, SecretsError};
+use inxtfs::remote::session::{self, Login};
 use inxtfs::remote::{Cursor, Method, Remote, Scope};
 use inxtfs::types::{Kind, Row, Urgency};
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::super::harness::{Engine, PATIENCE};
+use super::super::secrets::InMemory;
 use super::lives::Life;
 use super::world::{Tree, World, table};
 use super::{Dice, config, number, run, steps};
@@ -73,22 +73,6 @@ struct Wire {
     counted: AtomicU64,
 }
 
-struct InMemory(Mutex<Option<Credentials>>);
-
-impl Secrets for InMemory {
-    fn load(&self) -> Result<Option<Credentials>, SecretsError> {
-        Ok(self.0.lock().clone())
-    }
-    fn save(&self, credentials: &Credentials) -> Result<(), SecretsError> {
-        *self.0.lock() = Some(credentials.clone());
-        Ok(())
-    }
-    fn forget(&self) -> Result<(), SecretsError> {
-        *self.0.lock() = None;
-        Ok(())
-    }
-}
-
 fn tuning() -> Tuning {
     Tuning {
         connect: Duration::from_secs(5),
@@ -117,7 +101,7 @@ impl Wire {
             let credentials = session::login(&gateway, login).await.unwrap();
             (emulator, credentials)
         });
-        let secrets = Arc::new(InMemory(Mutex::new(Some(credentials))));
+        let secrets = Arc::new(InMemory::of(credentials));
         let options = Options { client: ClientId("second".to_owned()), ..Options::default() };
         let second = Arc::new(Internxt::connect(secrets.clone(), options).unwrap());
         Wire { emulator, rt, secrets, second, lagging, met, counted: AtomicU64::new(0) }
