@@ -97,11 +97,8 @@ impl Fs {
     }
 
     fn pin_of(&self, ino: Ino) -> Result<Option<&'static str>> {
-        let (own, above) = self.db().read(|c| {
-            // The first one from its number on.
-            let own = nodes::pins(c, Ino(ino.0.saturating_sub(1)), 1)?.first() == Some(&ino);
-            Ok((own, nodes::pin_above(c, ino)?.is_some()))
-        })?;
+        let (own, above) =
+            self.db().read(|c| Ok((nodes::has_pin(c, ino)?, nodes::pin_above(c, ino)?.is_some())))?;
         Ok(if own { Some("1") } else { above.then_some("inherited") })
     }
 

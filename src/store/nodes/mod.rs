@@ -12,7 +12,7 @@ mod tree;
 mod watch;
 
 pub use blocked::{Blocked, News};
-pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, pin, pin_above, pins, unpin};
+pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, has_pin, pin, pin_above, pins, unpin};
 pub use push::{
     Intent, Queue, any_echo, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers,
     forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,

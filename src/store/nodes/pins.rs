@@ -34,6 +34,12 @@ pub fn unpin(conn: &Connection, ino: Ino) -> Result<bool, Error> {
     Ok(conn.prepare_cached("DELETE FROM pins WHERE ino=?1")?.execute([int(ino.0)])? > 0)
 }
 
+/// Whether a node has a pin of its own.
+pub fn has_pin(conn: &Connection, ino: Ino) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pins WHERE ino=?1)";
+    Ok(conn.prepare_cached(sql)?.query_row([int(ino.0)], |r| r.get(0))?)
+}
+
 /// The pin of a file that another takes the place of goes with the place.
 pub fn hand_pin_over(conn: &Connection, from: Ino, to: Ino) -> Result<(), Error> {
     if unpin(conn, from)? {
