@@ -20,7 +20,6 @@ use tokio::runtime::Runtime;
 use crate::programs::{self, PATIENCE};
 use crate::secrets::InMemory;
 
-/// The longest anything here may take.
 pub const EMAIL: &str = "user@example.com";
 const PASSWORD: &str = "correct horse";
 
