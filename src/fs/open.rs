@@ -103,7 +103,14 @@ impl Fs {
             return Err(Error::IsDir);
         }
         let source = match (node.content, node.version()) {
-            (Some(id), _) => Source::Staged(self.blocks().open(id)?),
+            (Some(id), _) => {
+                let content = self.blocks().open(id)?;
+                // Uploaded, and a row may have it already: what is written now is not what was sent, and lies on it.
+                if node.uploaded.is_some() {
+                    content.freeze();
+                }
+                Source::Staged(content)
+            }
             _ if node.emptied => Source::Empty,
             (None, Some(_)) if node.remote.as_ref().is_some_and(|r| !r.readable) => Source::Unreadable,
             (None, Some(v)) => Source::Version(v.clone(), None),
@@ -279,7 +286,7 @@ pub(super) fn loaded<'a>(guard: &'a mut MutexGuard<'_, Option<State>>) -> Result
 
 /// The node's content columns for a changed state.
 fn journal_content(node: &mut Node, staged: Option<&Content>, state: &State) {
-    // What was uploaded of it before a restart, too, is not this any more: the same content takes new bytes then.
+    // What was uploaded is not this any more.
     node.uploaded = None;
     node.content = staged.map(Content::id);
     let server_is_empty = node.remote.as_ref().is_some_and(|r| r.content.is_none());

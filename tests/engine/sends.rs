@@ -177,6 +177,35 @@ fn writing_during_an_upload_makes_a_successor() {
 }
 
 #[test]
+fn what_is_written_after_a_kill_while_its_create_is_looked_for_is_sent_too() {
+    let mut e = Engine::new();
+    e.put("f.txt", b"first").unwrap();
+    let reached = e.fault.crash_at(M::Create, 1, Side::After);
+    let fs = e.fs().clone();
+    e.block_on(async {
+        tokio::spawn(async move { fs.drain().await });
+        reached.await.unwrap();
+    });
+    e.kill();
+    e.start();
+    // The create is found to have been done between a write and its close.
+    let (looking, go_on) = e.fault.hold_answer(M::Find, 1);
+    e.begin_drain();
+    e.block_on(looking).unwrap();
+    let fh = e.open("f.txt", WRITE).unwrap();
+    e.write_fh(fh, 5, b" second").unwrap();
+    drop(go_on);
+    let ino = e.ino("f.txt").unwrap();
+    eventually("the create is found", || e.get(e.fs().getxattr(ino, b"user.inxtfs.uuid")).is_ok());
+    e.close(fh).unwrap();
+    assert_eq!(e.read("f.txt").unwrap(), "first second");
+    e.drain();
+    assert_eq!(e.cloud.files()["f.txt"], "first second");
+    assert_eq!(e.cloud.rows().iter().filter(|r| r.name.display() == "f.txt").count(), 1);
+    assert_eq!(e.read("f.txt").unwrap(), "first second");
+}
+
+#[test]
 fn writing_after_an_upload_is_a_replace_on_top() {
     let e = Engine::new();
     let data = noise(200_000, 3);

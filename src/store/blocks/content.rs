@@ -151,7 +151,7 @@ impl Content {
         }
     }
 
-    /// From now on no writes: an upload reads it. For good, but for a new opening of the store.
+    /// From now on no writes: an upload reads it. For as long as somebody holds the content.
     pub fn freeze(&self) {
         self.state.lock().frozen = true;
     }

@@ -297,7 +297,7 @@ impl Life {
     fn there_is(&self) -> Vec<String> {
         let tree = self.world.tree(&self.e).into_iter();
         let bytes = |r: &Row| self.world.content(&self.e, r).filter(|_| r.kind == Kind::File);
-        let mut all: Vec<_> = tree.map(|(p, r)| show(&p, bytes(&r).as_ref())).collect();
+        let mut all: Vec<_> = tree.map(|(p, r)| show(&there(&p), bytes(&r).as_ref())).collect();
         all.sort();
         all
     }
@@ -475,7 +475,8 @@ impl Life {
     }
 }
 
-/// A path as the cloud has it: a file and a folder may have one name there; here one of them shows under a stand-in.
+/// A path without stand-ins: a file and a folder may have one name in the cloud; here one of them shows under another,
+/// which is its name there, too, once it is made anew.
 fn there(path: &str) -> String {
     let mut path = path.to_owned();
     while let Some(end) = path.find(')') {
