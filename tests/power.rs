@@ -18,6 +18,8 @@ mod order;
 mod plug;
 #[path = "power/serve.rs"]
 mod serve;
+#[path = "power/together.rs"]
+mod together;
 
 use std::fs::File;
 use std::io::{Read, Write};

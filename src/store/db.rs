@@ -1,16 +1,21 @@
 //! The database: one writer, a few readers, sealed with SQLCipher.
 //!
+//! No disk is waited for under the writer's lock: a durable commit is an ordinary one and a sync of the log after it,
+//! which serves all that were committed before it began; the log is folded into the file by a thread of its own.
+//!
 //! Lock order: the writer comes before any lock of a content. What is to happen when a transaction ends is
 //! registered while it runs ([`Db::on_end`]) and done under the writer's lock, in the order of transactions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use zeroize::Zeroizing;
 
+use super::wal::{Folding, Log};
 use super::{Error, Result, schema};
 use crate::crypto::seal::Key;
 
@@ -34,12 +39,17 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     key: Key,
-    writer: Mutex<Connection>,
+    writer: Arc<Mutex<Connection>>,
     readers: Mutex<Vec<Connection>>,
+    log: Log,
+    /// Counts transactions that have ended.
+    commits: AtomicU64,
     on_end: Mutex<Vec<OnEnd>>,
     late: Mutex<Vec<Late>>,
     /// Waiting for the next durable commit: their transaction has been committed.
     when_durable: Mutex<Vec<Late>>,
+    // Ends with the database, before the directory is given up.
+    _folding: Folding,
 }
 
 impl Db {
@@ -49,14 +59,19 @@ impl Db {
         schema::version(&conn, path)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
         schema::migrate(&mut conn, path)?;
+        let writer = Arc::new(Mutex::new(conn));
+        let folding = Folding::start(&writer, connect(path, &key)?)?;
         Ok(Db(Arc::new(Inner {
             path: path.to_owned(),
             key,
-            writer: Mutex::new(conn),
+            writer,
             readers: Mutex::new(Vec::new()),
+            log: Log::of(path),
+            commits: AtomicU64::new(0),
             on_end: Mutex::default(),
             late: Mutex::default(),
             when_durable: Mutex::default(),
+            _folding: folding,
         })))
     }
 
@@ -112,12 +127,17 @@ impl Db {
 
     /// One transaction. Once it returns it survives the death of the process. An error undoes everything.
     pub fn write<T>(&self, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        self.run(false, f)
+        let out = self.run(f).map(|(out, _)| out);
+        self.run_late();
+        out
     }
 
-    /// One transaction that, with all before it, survives a loss of power.
+    /// One transaction that, with all before it, survives a loss of power. If only the disk fails it, it is committed all
+    /// the same.
     pub fn write_durable<T>(&self, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        self.run(true, f)
+        let out = self.run(f).and_then(|(out, commit)| self.settle(commit).map(|()| out));
+        self.run_late();
+        out
     }
 
     /// Within a transaction: calls `f(committed)` when it ends, before the next one begins. Must be short and
@@ -131,41 +151,38 @@ impl Db {
         self.0.when_durable.lock().push(Box::new(f));
     }
 
-    fn run<T>(&self, durable: bool, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let out = {
-            let mut conn = self.0.writer.lock();
-            // The level cannot change within a transaction.
-            if durable {
-                conn.pragma_update(None, "synchronous", "FULL")?;
-            }
-            // A panic in `f` unwinds through the transaction (which rolls back) and this guard.
-            let mut ending = Ending { db: &self.0, committed: false };
-            let out = Self::transact(&mut conn, durable, f);
-            ending.committed = out.is_ok();
-            drop(ending);
-            if durable {
-                if out.is_ok() {
-                    let ready = std::mem::take(&mut *self.0.when_durable.lock());
-                    self.0.late.lock().extend(ready);
-                }
-                conn.pragma_update(None, "synchronous", "NORMAL")?;
-            }
-            out
-        };
-        self.run_late();
+    /// Returns the transaction's number, too.
+    fn run<T>(&self, f: impl FnOnce(&Tx) -> Result<T>) -> Result<(T, u64)> {
+        let mut conn = self.0.writer.lock();
+        // A panic in `f` unwinds through the transaction (which rolls back) and this guard.
+        let mut ending = Ending { db: &self.0, committed: false };
+        let out = Self::transact(&mut conn, f);
+        ending.committed = out.is_ok();
+        drop(ending);
+        let commit = self.0.commits.fetch_add(1, Ordering::AcqRel) + 1;
+        drop(conn);
         self.remember_damage(&out);
-        out
+        Ok((out?, commit))
     }
 
-    fn transact<T>(conn: &mut Connection, durable: bool, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+    fn transact<T>(conn: &mut Connection, f: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let out = f(&tx)?;
-        if durable {
-            // A commit without a change would sync nothing.
-            tx.prepare_cached("UPDATE meta SET durable = durable + 1")?.execute([])?;
-        }
         tx.commit()?;
         Ok(out)
+    }
+
+    /// Brings the log to the disk, up to a transaction's end at least.
+    fn settle(&self, commit: u64) -> Result<()> {
+        self.0.log.settle(commit, || {
+            let upto = self.0.commits.load(Ordering::Acquire);
+            // Holds all that those transactions put off, and nothing that will be committed after this.
+            let ready = std::mem::take(&mut *self.0.when_durable.lock());
+            (upto, move |synced| {
+                let to = if synced { &self.0.late } else { &self.0.when_durable };
+                to.lock().extend(ready);
+            })
+        })
     }
 
     /// Does what was put off. Called after each transaction.

@@ -13,6 +13,7 @@ mod schema;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests;
+mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -343,7 +343,12 @@ impl Life {
         let there: BTreeMap<_, _> =
             self.m.engine.cloud_tree().into_iter().filter_map(|(p, b)| Some((p, b?))).collect();
         let here: BTreeMap<_, _> = self.now().iter().map(|(p, k)| (p.clone(), k.bytes.clone())).collect();
-        assert!(there == here, "{:?} {:?}\n{:?}", there.keys(), here.keys(), self.log);
+        let len = |of: Option<&Bytes>| of.map_or("nothing".to_owned(), |b| format!("{} bytes", b.len()));
+        let all: BTreeSet<_> = here.keys().chain(there.keys()).collect();
+        let differ = all.into_iter().filter(|p| here.get(*p) != there.get(*p));
+        let differ: Vec<_> =
+            differ.map(|p| format!("{p}: {} here, {} there", len(here.get(p)), len(there.get(p)))).collect();
+        assert!(differ.is_empty(), "{differ:?}\n{:?}", self.log);
     }
 }
 

@@ -3,7 +3,7 @@ CREATE TABLE meta (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
     boot      TEXT    NOT NULL,            -- boot id of the last opening
     clean     INTEGER NOT NULL,            -- closed in order: counters can be believed
-    durable   INTEGER NOT NULL DEFAULT 0   -- counts durable commits; the row that they write
+    durable   INTEGER NOT NULL DEFAULT 0   -- counted durable commits once; not used any more
 ) STRICT;
 INSERT INTO meta (id, boot, clean) VALUES (1, '', 1);
 
