@@ -16,7 +16,6 @@ use futures_util::try_join;
 use tokio::time::sleep;
 
 use super::Core;
-use super::download::PIECE;
 use super::errors::{of_change, of_read};
 use crate::api::network::{self, Slot};
 use crate::api::{self, Retry, SignedUrl, Verdict};
@@ -184,7 +183,7 @@ async fn multi(
         .try_collect::<Vec<String>>();
     // The hash is over the whole in order, the parts go out of order: it reads by itself.
     let hash = async {
-        let _memory = core.session.http().tuning().memory.take_to_send(PIECE).await;
+        let _memory = core.session.http().tuning().memory.take_to_send(body::IN_MEMORY).await;
         body::hash_all(body, key).await.map_err(|e| Fate::Final(Error::Local(e)))
     };
     let (tags, hash) = try_join!(tags, hash)?;
@@ -195,7 +194,7 @@ async fn multi(
 async fn send(core: &Core, url: &SignedUrl, source: &Source) -> Attempted<Option<String>> {
     let mut retry = Retry::new(core.session.http().tuning());
     loop {
-        let error = match core.storage.put(url, source.len(), source.stream(), 2 * PIECE).await {
+        let error = match core.storage.put(url, source.len(), source.stream(), body::IN_MEMORY).await {
             Ok(tag) => return Ok(tag),
             Err(error) => error,
         };
