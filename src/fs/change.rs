@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::files::Held;
 use super::push::brake;
 use super::{Answer, Attr, Error, Fs, OpenFlags, Opened, Result, now_ms};
 use crate::names;
@@ -27,6 +28,16 @@ enum Removal {
     Unready(ContentId),
 }
 
+/// What came of a name that was to be given.
+enum Planted {
+    /// Nobody had it. A file is in use from the moment on at which others can see it.
+    New(Node, Option<Held>),
+    /// Somebody has it.
+    There(Node),
+    /// Nobody knows: not all names of the folder are here.
+    Unlisted,
+}
+
 impl Fs {
     /// Creates a file and opens it.
     pub fn create(self: &Arc<Self>, parent: Ino, name: &[u8], flags: OpenFlags) -> Answer<(Attr, Opened)> {
@@ -35,30 +46,32 @@ impl Fs {
             Ok(n) => n,
             Err(e) => return Answer::Now(Err(e)),
         };
+        // Whether the folder's names are known is found out by the way.
+        match self.plant(parent, &name, Some(flags), true) {
+            Ok(Planted::Unlisted) => {}
+            planted => return Answer::Now(planted.and_then(|p| self.open_planted(p, flags))),
+        }
         self.with_listed(&[parent], move |fs| {
-            // Another client's file may appear between the look and the making: then that is opened.
-            for last in [false, true] {
-                if let Some(node) = fs.db().glance(|c| nodes::child(c, parent, &name))? {
-                    return match node.kind {
-                        _ if flags.exclusive => Err(Error::Exists),
-                        Kind::Folder => Err(Error::IsDir),
-                        Kind::File => {
-                            let opened = fs.open_now(node.ino, flags)?;
-                            Ok((fs.attr(&fs.node(node.ino)?), opened))
-                        }
-                    };
-                }
-                match fs.plant(parent, &name, Kind::File) {
-                    Err(Error::Exists) if !last && !flags.exclusive => {}
-                    planted => {
-                        let node = planted?;
-                        let opened = fs.open_now(node.ino, OpenFlags { truncate: false, ..flags })?;
-                        return Ok((fs.attr(&node), opened));
-                    }
-                }
-            }
-            Err(Error::Exists)
+            let planted = fs.plant(parent, &name, Some(flags), false)?;
+            fs.open_planted(planted, flags)
         })
+    }
+
+    fn open_planted(self: &Arc<Self>, planted: Planted, flags: OpenFlags) -> Result<(Attr, Opened)> {
+        match planted {
+            Planted::New(node, Some(file)) => {
+                let keep_cache = self.files.keep_pages(node.ino);
+                let attr = self.attr(&node);
+                Ok((attr, Opened { fh: self.files.add_handle(file, flags), keep_cache }))
+            }
+            Planted::There(_) if flags.exclusive => Err(Error::Exists),
+            Planted::There(node) if node.kind == Kind::Folder => Err(Error::IsDir),
+            Planted::There(node) => {
+                let opened = self.open_now(node.ino, flags)?;
+                Ok((self.attr(&self.node(node.ino)?), opened))
+            }
+            Planted::New(_, None) | Planted::Unlisted => Err(Error::Stale),
+        }
     }
 
     /// Creates a folder.
@@ -69,11 +82,10 @@ impl Fs {
             Err(e) => return Answer::Now(Err(e)),
         };
         self.with_listed(&[parent], move |fs| {
-            if fs.db().glance(|c| nodes::child(c, parent, &name))?.is_some() {
+            let Planted::New(node, _) = fs.plant(parent, &name, None, false)? else {
                 return Err(Error::Exists);
-            }
-            let node = fs.plant(parent, &name, Kind::Folder)?;
-            fs.push.wake();
+            };
+            fs.push.wake_by(node.due);
             Ok(fs.attr(&node))
         })
     }
@@ -84,27 +96,41 @@ impl Fs {
         Ok(names::check(name, folder)?.to_owned())
     }
 
-    fn plant(&self, parent: Ino, name: &str, kind: Kind) -> Result<Node> {
+    /// Gives a name to a new file, which is to be opened so, or to a new folder. `doubt`: it is not certain that the names
+    /// in `parent` are known.
+    fn plant(&self, parent: Ino, name: &str, file: Option<OpenFlags>, doubt: bool) -> Result<Planted> {
         if parent == Ino::RECOVERY {
             return Err(Error::ReadOnly);
         }
         let (now, ms) = (Timestamp::now(), now_ms());
+        let kind = if file.is_some() { Kind::File } else { Kind::Folder };
         let due = self.config.due_as(kind, name, true, ms);
-        let node = self.db().write(|tx| {
+        let planted = self.db().write(|tx| {
+            if doubt {
+                match nodes::get(tx, parent)? {
+                    None => return Ok(Err(Error::Stale)),
+                    Some(n) if n.kind != Kind::Folder => return Ok(Err(Error::NotDir)),
+                    Some(n) if !n.listed => return Ok(Ok(Planted::Unlisted)),
+                    Some(_) => {}
+                }
+            }
+            if let Some(node) = nodes::child(tx, parent, name)? {
+                return Ok(Ok(Planted::There(node)));
+            }
             if nodes::anchor(tx, parent)? != Anchor::Root {
                 // A program may still be in a folder that is gone elsewhere.
                 return Ok(Err(Error::NotFound));
             }
-            if nodes::child(tx, parent, name)?.is_some() {
-                return Ok(Err(Error::Exists));
-            }
             nodes::touch(tx, parent, now)?;
             let node = nodes::insert(tx, &Node::new_local(kind, parent, name, now, due))?;
             self.sync.note_young(node.ino);
-            Ok(Ok(node))
-        })?;
-        self.sync.note_names();
-        node
+            let held = file.map(|flags| self.files.acquire_new(&node, flags.write));
+            Ok(Ok(Planted::New(node, held)))
+        })??;
+        if matches!(planted, Planted::New(..)) {
+            self.sync.note_names();
+        }
+        Ok(planted)
     }
 
     /// Removes a file's name. On the server it goes to the trash.

@@ -15,6 +15,8 @@ const SHOWN: usize = 100;
 const STUCK_MAX: usize = 10_000;
 /// While draining, what waits is looked at again this often.
 const REWAKE: Duration = Duration::from_secs(5);
+/// While draining, the end is looked for at each end of a push, and this often.
+const LOOK: Duration = Duration::from_millis(250);
 /// Looks, a quarter of a second apart, before files that are open count as staying so.
 const STUCK_LOOKS: u32 = 4;
 /// At the end of a mount a service that is away is waited for this long.
@@ -107,14 +109,16 @@ impl Fs {
                 }
                 rewake = tokio::time::Instant::now() + REWAKE;
             }
-            let status = self.status();
-            let lost = matches!(status.session, SessionState::LoggedOut { .. });
+            // Before the look: what ends during it counts.
+            let finished = self.push.any_finished(LOOK);
+            let lost = matches!(self.health.state(), SessionState::LoggedOut { .. });
+            let left = self.is_anything_left();
             // The kernel tells the end of a writer a moment after its close has returned.
-            stuck_looks = if self.is_stuck(&status) { stuck_looks + 1 } else { 0 };
-            if status.totals.items == status.totals.blocked || lost || stuck_looks > STUCK_LOOKS {
-                return status;
+            stuck_looks = if left && self.is_stuck() { stuck_looks + 1 } else { 0 };
+            if !left || lost || stuck_looks > STUCK_LOOKS {
+                return self.status();
             }
-            self.push.any_finished(Duration::from_millis(250)).await;
+            finished.await;
         }
     }
 
@@ -144,19 +148,33 @@ impl Fs {
         Ok(())
     }
 
+    /// Whether the queue holds something that does not wait for a person.
+    fn is_anything_left(&self) -> bool {
+        let left = self.db().read(|c| nodes::any_unblocked(c, !brake::holds_any(c)?));
+        left.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "the queue cannot be read");
+            false
+        })
+    }
+
     /// Whether all that is left waits for a person: blocked items, files that are being written, and what cannot go
     /// before those.
-    fn is_stuck(&self, status: &Status) -> bool {
-        let held = status.brake.map_or(0, |b| b.held);
-        let items = status.totals.items.saturating_sub(held);
-        if status.totals.sending > 0 || items > STUCK_MAX as u64 {
+    fn is_stuck(&self) -> bool {
+        if self.push.sending() > 0 {
             return false;
         }
-        let queue = if held > 0 { nodes::queue_but_tombs } else { nodes::queue };
-        let Ok(mut rest) = self.db().read(|c| queue(c, STUCK_MAX)) else { return false };
-        if rest.len() as u64 != items {
-            return false;
-        }
+        let looked = self.db().read(|c| {
+            let held = brake::hold(c)?.map_or(0, |b| b.held);
+            let items = nodes::recount(c)?.items.saturating_sub(held);
+            if items > STUCK_MAX as u64 {
+                return Ok(None);
+            }
+            let queue = if held > 0 { nodes::queue_but_tombs } else { nodes::queue };
+            let rest = queue(c, STUCK_MAX)?;
+            // What was sent and is in doubt is an item, and not in the queue.
+            Ok((rest.len() as u64 == items).then_some((held, rest)))
+        });
+        let Ok(Some((held, mut rest))) = looked else { return false };
         let held = |ino: Ino| held > 0 && self.node(ino).is_ok_and(|n| n.tomb && n.is_dirty());
         let (mut inos, mut unborn, mut folders) = (HashSet::new(), HashSet::new(), HashSet::new());
         loop {

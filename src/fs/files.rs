@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::readahead::Readahead;
 use super::{Error, OpenFlags, Result};
+use crate::store::nodes::Node;
 use crate::store::{Content, ContentId};
 use crate::types::{Fh, Ino, Timestamp, Urgency, Version};
 
@@ -54,14 +55,53 @@ pub(super) struct File {
     pub state: Mutex<Option<State>>,
     /// Mirrors `changed || touched` for those who may not lock the state. Set by [`Held::note_unjournalled`].
     pub unjournalled: AtomicBool,
+    /// Nothing may show it any more.
+    doomed: AtomicBool,
+    /// When its push would have been due, had it not waited for the writers (milliseconds).
+    put_off: AtomicI64,
     refs: AtomicUsize,
     writers: AtomicUsize,
 }
 
 impl File {
+    fn new(ino: Ino, state: Option<State>) -> File {
+        File {
+            ino,
+            state: Mutex::new(state),
+            unjournalled: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            put_off: AtomicI64::new(i64::MAX),
+            refs: AtomicUsize::new(0),
+            writers: AtomicUsize::new(0),
+        }
+    }
+
     /// Whether a handle may still write.
     pub fn has_writers(&self) -> bool {
         self.writers.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a handle may still write, or wrote what is not journalled yet.
+    fn is_being_written(&self) -> bool {
+        self.has_writers() || self.unjournalled.load(Ordering::Acquire)
+    }
+
+    /// Whether it may be that nothing shows it any more.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    /// Forgets when its push would have been due.
+    pub fn rest(&self) {
+        self.put_off.store(i64::MAX, Ordering::Release);
+    }
+
+    /// When its push would have been due, if that waited for writers and there are none any more. Says so once.
+    pub fn take_put_off(&self) -> Option<i64> {
+        if self.has_writers() {
+            return None;
+        }
+        Some(self.put_off.swap(i64::MAX, Ordering::AcqRel)).filter(|due| *due < i64::MAX)
     }
 }
 
@@ -78,6 +118,11 @@ impl Held {
         if !self.unjournalled.swap(true, Ordering::AcqRel) {
             self.files.written.notify_one();
         }
+    }
+
+    /// The inode's state, to be looked at after this use of it.
+    pub fn file(&self) -> Arc<File> {
+        self.file.clone()
     }
 
     /// Whether nobody else uses the inode and nothing of it is still to be journalled.
@@ -153,20 +198,31 @@ impl Files {
     /// A use of the inode, for writing or not.
     pub fn acquire(self: &Arc<Self>, ino: Ino, writes: bool) -> Held {
         let mut inner = self.inner.lock();
-        let new = || {
-            Arc::new(File {
-                ino,
-                state: Mutex::new(None),
-                unjournalled: AtomicBool::new(false),
-                refs: AtomicUsize::new(0),
-                writers: AtomicUsize::new(0),
-            })
-        };
+        let new = || Arc::new(File::new(ino, None));
         let file = inner.by_ino.entry(ino).or_insert_with(new).clone();
         file.refs.fetch_add(1, Ordering::AcqRel);
         if writes {
             file.writers.fetch_add(1, Ordering::AcqRel);
         }
+        Held { file, files: self.clone(), writes }
+    }
+
+    /// A use of a file that is being made, of which nobody else can know yet: its row need not be read.
+    pub fn acquire_new(self: &Arc<Self>, node: &Node, writes: bool) -> Held {
+        let state = State {
+            source: Source::Empty,
+            size: 0,
+            mtime: node.mtime,
+            ctime: node.ctime,
+            changed: false,
+            touched: false,
+        };
+        let file = Arc::new(File::new(node.ino, Some(state)));
+        file.refs.fetch_add(1, Ordering::AcqRel);
+        if writes {
+            file.writers.fetch_add(1, Ordering::AcqRel);
+        }
+        self.inner.lock().by_ino.insert(node.ino, file.clone());
         Held { file, files: self.clone(), writes }
     }
 
@@ -267,10 +323,23 @@ impl Files {
         self.inner.lock().by_ino.get(&ino).is_some_and(|f| f.unjournalled.load(Ordering::Acquire))
     }
 
+    /// Whether the inode is in use. If so, it is noted that nothing shows it any more: its release drops it.
+    pub fn doom_open(&self, ino: Ino) -> bool {
+        let inner = self.inner.lock();
+        let file = inner.by_ino.get(&ino);
+        file.map(|f| f.doomed.store(true, Ordering::Release)).is_some()
+    }
+
+    /// Notes that the push of an inode, due at `due`, waits for its writers; `false` if there are none (any more).
+    pub fn put_off_push(&self, ino: Ino, due: i64) -> bool {
+        let inner = self.inner.lock();
+        let file = inner.by_ino.get(&ino).filter(|f| f.is_being_written());
+        file.map(|f| f.put_off.fetch_min(due, Ordering::AcqRel)).is_some()
+    }
+
     /// Whether a handle may still write to the inode, or wrote what is not journalled yet.
     pub fn is_being_written(&self, ino: Ino) -> bool {
-        let inner = self.inner.lock();
-        inner.by_ino.get(&ino).is_some_and(|f| f.has_writers() || f.unjournalled.load(Ordering::Acquire))
+        self.inner.lock().by_ino.get(&ino).is_some_and(|f| f.is_being_written())
     }
 
     /// Whether the kernel's pages of the inode are still good; they count as good from now on.

@@ -164,13 +164,29 @@ impl Fs {
             tracing::error!(ino = %handle.file.ino, error = %e, "journalling at release failed; will be tried again");
         }
         let (ino, wrote) = (handle.file.ino, handle.flags.write);
+        let file = handle.file.file();
         drop(handle);
-        if let Err(e) = self.drop_if_doomed(ino) {
+        if file.is_doomed()
+            && let Err(e) = self.drop_if_doomed(ino)
+        {
             tracing::warn!(%ino, error = %e, "an unlinked file could not be dropped; the next start does it");
         }
-        if wrote {
-            self.push.wake();
+        if wrote
+            && let Some(due) = file.take_put_off()
+            && let Err(e) = self.resume_push(ino, due)
+        {
+            tracing::warn!(%ino, error = %e, "a push that waited for a writer goes on later");
         }
+    }
+
+    /// A push that was put off for a writer is due again when it would have been.
+    pub(super) fn resume_push(&self, ino: Ino, due: i64) -> Result<()> {
+        self.db().write(|tx| match nodes::get(tx, ino)? {
+            Some(node) if node.due > due => nodes::defer(tx, ino, due),
+            _ => Ok(()),
+        })?;
+        self.push.wake_by(due);
+        Ok(())
     }
 
     /// The kernel is gone, and with it all handles, also those it did not come to release.
@@ -204,9 +220,11 @@ impl Fs {
             c.seal()?;
         }
         let now = now_ms();
-        let dropped = self.db().write(|tx| {
+        let noted = self.db().write(|tx| {
             // A file without a name is nobody's once it is closed.
-            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else { return Ok(Ok(None)) };
+            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else {
+                return Ok(Ok((None, i64::MAX)));
+            };
             let before = node.content;
             if state.changed {
                 if let Some(c) = &staged {
@@ -220,13 +238,17 @@ impl Fs {
                 (node.tries, node.blocked, node.error) = (0, None, None);
             }
             (node.size, node.mtime, node.ctime) = (state.size, state.mtime, state.ctime);
-            nodes::save(tx, &node)?;
-            Ok(Ok(before.filter(|b| Some(*b) != node.content)))
+            nodes::save_content(tx, &node)?;
+            Ok(Ok((before.filter(|b| Some(*b) != node.content), node.due)))
         })?;
-        let dropped = match dropped {
-            Ok(dropped) => dropped,
+        let (dropped, due) = match noted {
+            Ok(noted) => noted,
             Err(unsynced) => return Ok(Journalled::Unsynced(unsynced)),
         };
+        if state.changed {
+            // It has to rest anew.
+            file.rest();
+        }
         (state.changed, state.touched) = (false, false);
         file.unjournalled.store(false, Ordering::Release);
         drop(guard);
@@ -238,13 +260,13 @@ impl Fs {
             self.sync.retire(id);
         }
         self.sync.note_names();
-        self.push.wake();
+        self.push.wake_by(due);
         Ok(Journalled::Done)
     }
 
     /// Drops a node that nothing shows, the server does not know and nobody has open.
     pub(super) fn drop_if_doomed(&self, ino: Ino) -> Result<()> {
-        if self.files.is_open(ino) {
+        if self.files.doom_open(ino) {
             return Ok(());
         }
         // Most nodes are not: no transaction for them.

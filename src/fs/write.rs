@@ -32,6 +32,7 @@ impl Fs {
             self.quota.check(end, self.blocks().usage().staged)?;
         }
         let content = self.writable(state)?;
+        content.reach(end)?;
         self.note_damage(handle.file.ino, content.write(offset, data).map_err(Error::from))?;
         state.size = state.size.max(end);
         state.mark_changed(&handle.file);
@@ -44,6 +45,11 @@ impl Fs {
         let base = match &state.source {
             Source::Staged(c) if c.is_staged() && !c.is_frozen() => return Ok(c.clone()),
             Source::Staged(c) => Some((c.id(), state.size)),
+            Source::Empty if state.size == 0 => {
+                let content = self.blocks().stage_new()?;
+                state.source = Source::Staged(content.clone());
+                return Ok(content);
+            }
             Source::Empty => None,
             Source::Unreadable => {
                 return Err(Error::Io(
@@ -81,7 +87,9 @@ impl Fs {
             if size > state.size {
                 self.quota.check(size, self.blocks().usage().staged)?;
             }
-            self.writable(state)?.truncate(size)?;
+            let content = self.writable(state)?;
+            content.reach(size)?;
+            content.truncate(size)?;
         }
         state.size = size;
         state.mark_changed(file);

@@ -9,7 +9,7 @@ use inxtfs::remote::fault::Side;
 use inxtfs::remote::memory::Memory;
 use inxtfs::types::Timestamp;
 
-use super::harness::{Engine, READ, TRUNCATE, WRITE, eager, eventually, noise, patient};
+use super::harness::{APPEND, Engine, READ, TRUNCATE, WRITE, eager, eventually, noise, patient};
 
 #[test]
 fn a_new_file_is_one_upload_and_one_create() {
@@ -234,6 +234,30 @@ fn a_file_that_is_open_for_writing_is_not_sent_and_drain_ends() {
     e.close(fh).unwrap();
     e.drain();
     assert_eq!(e.cloud.files()["f.txt"], "half and half");
+}
+
+#[test]
+fn what_was_due_while_it_was_open_is_sent_when_its_writer_ends() {
+    let e = Engine::new();
+    let fh = e.create("f.txt", TRUNCATE).unwrap();
+    e.write_fh(fh, 0, b"whole").unwrap();
+    e.flush(fh).unwrap();
+    // Due by this, and put off for as long as a change rests: an hour.
+    assert_eq!(e.drained().totals.items, 1);
+    e.close(fh).unwrap();
+    eventually("the file is sent", || e.cloud.files().get("f.txt").is_some_and(|f| f == "whole"));
+
+    let fh = e.open("f.txt", APPEND).unwrap();
+    e.write_fh(fh, 0, b" and").unwrap();
+    e.flush(fh).unwrap();
+    assert_eq!(e.drained().totals.items, 1);
+    // What is written since has not rested.
+    e.write_fh(fh, 0, b" more").unwrap();
+    e.close(fh).unwrap();
+    e.put("other", b"x").unwrap();
+    assert_eq!(e.cloud.files()["f.txt"], "whole");
+    e.drain();
+    assert_eq!(e.cloud.files()["f.txt"], "whole and more");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(in crate::fs) fn hold(c: &Conn) -> store::Result<Option<Brake>> {
 }
 
 /// Whether deletes are held back since an earlier moment.
-pub(super) fn holds_any(c: &Conn) -> store::Result<bool> {
+pub(in crate::fs) fn holds_any(c: &Conn) -> store::Result<bool> {
     Ok(nodes::meta(c, KEY)?.is_some())
 }
 

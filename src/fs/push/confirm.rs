@@ -36,8 +36,22 @@ pub(in crate::fs) fn is_same(now: &Node, sent: &Node) -> bool {
 }
 
 /// Commits what is about to be sent, durably: after a loss of power it must be known that it may have been done.
-pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::result::Result<(), Stop> {
-    let current = fs.db().write_durable(|tx| {
+pub(super) async fn intend(
+    fs: &Arc<Fs>,
+    node: &Node,
+    intent: Intent,
+    now: i64,
+) -> std::result::Result<(), Stop> {
+    let (committing, node) = (fs.clone(), node.clone());
+    // Away from the runtime's threads, so that all who wait for the disk at a time wait for one sync.
+    let committed = fs.rt.spawn_blocking(move || commit_intent(&committing, &node, &intent, now));
+    let current = committed.await.map_err(|e| crate::fs::Error::Io(e.to_string()))??;
+    // The user was faster: what was about to be sent is not wanted any more.
+    if current { Ok(()) } else { Err(Stop::Wait) }
+}
+
+fn commit_intent(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> store::Result<bool> {
+    fs.db().write_durable(|tx| {
         let same = nodes::get(tx, node.ino)?.is_some_and(|n| !n.tomb && is_same(&n, node));
         if same {
             if let Intent::Replace { content, .. } = intent {
@@ -47,9 +61,7 @@ pub(super) fn intend(fs: &Fs, node: &Node, intent: &Intent, now: i64) -> std::re
             nodes::put_intent(tx, node.ino, intent, now)?;
         }
         Ok(same)
-    })?;
-    // The user was faster: what was about to be sent is not wanted any more.
-    if current { Ok(()) } else { Err(Stop::Wait) }
+    })
 }
 
 /// A request failed. Unless it may have been done, its intent ends here.

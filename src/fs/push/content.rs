@@ -306,7 +306,7 @@ async fn create(fs: &Arc<Fs>, node: &Node, parent: NodeId, what: confirm::Stored
         created: file.created.to_millis_precision(),
         modified: file.modified,
     };
-    confirm::intend(fs, node, &intent, now_ms())?;
+    confirm::intend(fs, node, intent, now_ms()).await?;
     match fs.health.note(fs.remote.create(&file).await) {
         Ok(row) => Ok(confirm::stored(fs, node.ino, &row, &what)?),
         Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
@@ -365,7 +365,7 @@ async fn replace(fs: &Arc<Fs>, node: &Node, known: &Row, what: confirm::Stored) 
         size: what.size,
         modified: what.modified,
     };
-    confirm::intend(fs, node, &intent, now_ms())?;
+    confirm::intend(fs, node, intent, now_ms()).await?;
     match fs.health.note(fs.remote.replace(&known.id, &with).await) {
         Ok(row) => Ok(confirm::stored(fs, node.ino, &row, &what)?),
         Err(e) => Err(confirm::not_done(fs, node.ino, e)?),

@@ -18,7 +18,7 @@ pub(super) mod trash;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -39,6 +39,8 @@ const BACKOFF_MAX: i64 = 300;
 
 pub(super) struct Push {
     wake: Notify,
+    /// When the queue is looked at next (milliseconds); during a look, never.
+    next_look: AtomicI64,
     limit: Arc<Semaphore>,
     /// Nodes being pushed, and bytes sent of each.
     inflight: Mutex<HashMap<Ino, Arc<AtomicU64>>>,
@@ -52,6 +54,7 @@ impl Push {
     pub fn new(parallel: usize) -> Self {
         Push {
             wake: Notify::new(),
+            next_look: AtomicI64::new(i64::MAX),
             limit: Arc::new(Semaphore::new(parallel.max(1))),
             inflight: Mutex::default(),
             finished: watch::Sender::new(0),
@@ -63,6 +66,14 @@ impl Push {
     /// Something may have become due.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Something will be due at `due` (milliseconds). Usually the next look comes early enough, and a thousand closes
+    /// cost no look.
+    pub fn wake_by(&self, due: i64) {
+        if due < self.next_look.load(Ordering::Acquire) {
+            self.wake();
+        }
     }
 
     /// Bytes sent of a node that is being pushed.
@@ -90,10 +101,12 @@ impl Push {
         }
     }
 
-    /// Ends with the next push that ends.
-    pub async fn any_finished(&self, patience: Duration) {
+    /// Ends with the next push that ends after the call.
+    pub fn any_finished(&self, patience: Duration) -> impl Future<Output = ()> + use<> {
         let mut finished = self.finished.subscribe();
-        let _ = tokio::time::timeout(patience, finished.changed()).await;
+        async move {
+            let _ = tokio::time::timeout(patience, finished.changed()).await;
+        }
     }
 
     fn begin(&self, ino: Ino) -> Option<Arc<AtomicU64>> {
@@ -131,6 +144,8 @@ impl Drop for Turn {
 
 pub(super) async fn run(fs: Arc<Fs>) {
     loop {
+        // What is committed from here on may be too late for this look.
+        fs.push.next_look.store(i64::MAX, Ordering::Release);
         let pause = match round(&fs).await {
             Ok(pause) => pause,
             Err(e) => {
@@ -138,6 +153,8 @@ pub(super) async fn run(fs: Arc<Fs>) {
                 Duration::from_secs(5)
             }
         };
+        let next = now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+        fs.push.next_look.store(next, Ordering::Release);
         tokio::select! {
             () = fs.push.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
@@ -154,8 +171,11 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     })?;
     for node in due {
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
-            // Its release wakes it; until then it is looked at from time to time.
+            // Its last release brings it back; until then it is looked at from time to time.
             put_off(fs, &node, fs.config.due(now).max(now + 1000))?;
+            if !fs.files.put_off_push(node.ino, node.due) {
+                fs.resume_push(node.ino, node.due)?;
+            }
             continue;
         }
         let Some(sent) = fs.push.begin(node.ino) else { continue };
@@ -194,4 +214,24 @@ fn put_off(fs: &Fs, node: &Node, due: i64) -> super::Result<()> {
 /// How long to wait after so many failures.
 fn backoff(fs: &Fs, tries: u32) -> i64 {
     fs.config.paced((1 << tries.min(20)).min(BACKOFF_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_due_after_the_next_look_wakes_nobody() {
+        let push = Push::new(1);
+        let woken = async || tokio::time::timeout(Duration::ZERO, push.wake.notified()).await.is_ok();
+        push.next_look.store(1000, Ordering::Release);
+        push.wake_by(1000);
+        assert!(!woken().await);
+        push.wake_by(999);
+        assert!(woken().await);
+        // During a look, whatever comes may come too late for it.
+        push.next_look.store(i64::MAX, Ordering::Release);
+        push.wake_by(1000);
+        assert!(woken().await);
+    }
 }

@@ -122,7 +122,7 @@ async fn mkdir(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
     let created = Timestamp::now().to_millis_precision();
     let intent = Intent::Mkdir { parent: parent.clone(), name: node.name.clone(), created };
     let modified = node.mtime;
-    confirm::intend(fs, node, &intent, now)?;
+    confirm::intend(fs, node, intent, now).await?;
     match fs.health.note(fs.remote.mkdir(&parent, &node.name, modified, created).await) {
         Ok(row) => Ok(confirm::created(fs, node.ino, row)?),
         Err(e) => Err(confirm::not_done(fs, node.ino, e)?),
@@ -136,7 +136,8 @@ async fn relocate(fs: &Arc<Fs>, node: &Node, parent: NodeId) -> Step {
     if row.status == Status::Exists && row.name == name && row.parent.as_ref() == Some(&parent) {
         return Ok(confirm::relocated(fs, node.ino, &parent, &name, None)?);
     }
-    confirm::intend(fs, node, &Intent::Relocate { parent: parent.clone(), name: name.clone() }, now_ms())?;
+    let intent = Intent::Relocate { parent: parent.clone(), name: name.clone() };
+    confirm::intend(fs, node, intent, now_ms()).await?;
     match fs.health.note(fs.remote.relocate(node.kind, &row.id, &parent, &name).await) {
         Ok(answer) => Ok(confirm::relocated(fs, node.ino, &parent, &name, Some(&answer))?),
         Err(e) => Err(confirm::not_done(fs, node.ino, e)?),

@@ -70,6 +70,7 @@ impl Content {
         getrandom::fill(&mut start).map_err(|_| crate::crypto::seal::Error::Random)?;
         let mut state = State {
             staged: row.staged,
+            enrolled: true,
             version: row.version,
             size: row.size,
             sealed_size: row.size,
@@ -219,7 +220,7 @@ impl Content {
         let end = offset.checked_add(data.len() as u64).filter(|e| i64::try_from(*e).is_ok());
         let end = end.ok_or(Error::State("a file cannot be that large"))?;
         let mut st = self.state.lock();
-        writable(&st)?;
+        writable(&st, end)?;
         let before = st.open.len();
         let done = block::parts(offset..end).try_for_each(|part| {
             let from = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
@@ -302,7 +303,7 @@ impl Content {
     pub fn truncate(&self, size: u64) -> Result<()> {
         i64::try_from(size).map_err(|_| Error::State("a file cannot be that large"))?;
         let mut st = self.state.lock();
-        writable(&st)?;
+        writable(&st, size)?;
         if size == st.size {
             return Ok(());
         }
@@ -398,6 +399,7 @@ impl Content {
         };
         let (content, durable) = (self.clone(), row.durable);
         self.shared.db.on_end(tx, move |committed| content.ended(sent, committed, durable));
+        self.enrol_in(tx, &row)?;
         if !rows::update(tx, &row, &self.shared.boot)? {
             return Err(Error::Gone(self.id));
         }
@@ -410,7 +412,7 @@ impl Content {
         Ok(())
     }
 
-    fn row(&self, st: &State) -> ContentRow {
+    pub(super) fn row(&self, st: &State) -> ContentRow {
         ContentRow {
             id: self.id,
             cid: self.cid,
@@ -445,7 +447,11 @@ impl Content {
     }
 }
 
-fn writable(st: &State) -> Result<()> {
+/// Whether bytes may come, and the content reach `size`.
+fn writable(st: &State, size: u64) -> Result<()> {
+    if size > BLOCK && !st.enrolled {
+        return Err(Error::State("a content of more than a block needs a row first"));
+    }
     match (st.staged, st.frozen) {
         (false, _) => Err(Error::State("a cached content is never written")),
         (true, true) => Err(Error::State("it is being uploaded")),

@@ -11,6 +11,7 @@
 
 mod complete;
 mod content;
+mod enrol;
 mod evict;
 mod life;
 mod place;
@@ -98,6 +99,8 @@ struct Shared {
     touched: Mutex<HashMap<ContentId, (u64, i64)>>,
     /// Forgotten, and not yet buried.
     graves: Mutex<HashSet<Cid>>,
+    /// Of contents to come: taken from the database, and in no row yet.
+    numbers: Mutex<Range<i64>>,
     /// Buried; their `doomed` rows can go.
     buried: Mutex<Vec<Cid>>,
     open_blocks: AtomicUsize,
@@ -155,6 +158,7 @@ impl Blocks {
             staged: AtomicU64::new(0),
             touched: Mutex::default(),
             graves: Mutex::default(),
+            numbers: Mutex::new(0..0),
             buried: Mutex::default(),
             open_blocks: AtomicUsize::new(0),
             hot: Mutex::default(),

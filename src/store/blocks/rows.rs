@@ -112,11 +112,27 @@ pub(super) fn save_totals(tx: &Tx, cached: u64, staged: u64) -> Result<()> {
     Ok(())
 }
 
-/// Makes the row; its `id` is given by the database.
+/// Numbers that no content has or will get from the database.
+pub(super) fn reserve(tx: &Tx) -> Result<std::ops::Range<i64>> {
+    const MANY: i64 = 256;
+    let sql = "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'contents' RETURNING seq";
+    let last: Option<i64> = tx.prepare_cached(sql)?.query_row([MANY], |r| r.get(0)).optional()?;
+    let last = match last {
+        Some(last) => last,
+        None => {
+            // No content was ever made.
+            tx.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('contents', ?1)", [MANY])?;
+            MANY
+        }
+    };
+    Ok(last - MANY + 1..last + 1)
+}
+
+/// Makes the row; its `id` is given by the database unless it has one.
 pub(super) fn insert(tx: &Tx, row: &ContentRow, boot: &str) -> Result<ContentId> {
     let sql =
         "INSERT INTO contents (cid, state, bucket, object, size, base, base_limit, fill_place, fill_slot,
-               boot, last_used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               boot, last_used, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     tx.prepare_cached(sql)?.execute(params![
         row.cid,
         row.staged,
@@ -129,6 +145,7 @@ pub(super) fn insert(tx: &Tx, row: &ContentRow, boot: &str) -> Result<ContentId>
         row.fill_at.map(|l| int(l.slot)),
         boot,
         Timestamp::now().as_millis(),
+        (row.id.0 != 0).then_some(row.id.0),
     ])?;
     Ok(ContentId(tx.last_insert_rowid()))
 }

@@ -83,6 +83,8 @@ pub(super) struct Sent {
 #[derive(Default)]
 pub(super) struct State {
     pub staged: bool,
+    /// There is a row.
+    pub enrolled: bool,
     pub version: Option<Version>,
     pub size: u64,
     /// The size that goes to the row: what is still open does not count.

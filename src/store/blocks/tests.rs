@@ -47,6 +47,49 @@ pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     out
 }
 
+#[test]
+fn a_small_new_content_has_a_row_from_its_first_commit_on() {
+    let (dir, store) = store();
+    let count = |s: &Store| s.db().read(|c| rows::count_up_to(c, 10)).unwrap();
+    let c = store.blocks().stage_new().unwrap();
+    c.reach(10).unwrap();
+    c.write(0, b"small").unwrap();
+    c.seal().unwrap();
+    assert_eq!(count(&store), 0);
+    let refused = store.db().write(|tx| {
+        c.commit(tx)?;
+        Err::<(), _>(Error::State("no"))
+    });
+    assert!(refused.is_err());
+    assert_eq!(count(&store), 0);
+    store.db().write(|tx| c.commit(tx)).unwrap();
+    assert_eq!((count(&store), seen(&c, 0..10, b"").unwrap()), (1, b"small".to_vec()));
+    // Numbers are the database's own, too: no other content gets this one.
+    let other = store.db().write(|tx| store.blocks().stage(tx, None, 0)).unwrap();
+    let third = store.blocks().stage_new().unwrap();
+    assert!(other.id() != c.id() && third.id() != c.id() && third.id() != other.id());
+    let id = c.id();
+    drop((c, other, third, store));
+    let again = open_at(dir.path());
+    assert_eq!(seen(&again.blocks().open(id).unwrap(), 0..10, b"").unwrap(), b"small");
+    assert!(again.blocks().stage_new().unwrap().id() > id);
+}
+
+#[test]
+fn a_new_content_of_more_than_a_block_has_its_row_before_its_file() {
+    let (_dir, store) = store();
+    let c = store.blocks().stage_new().unwrap();
+    let long = noise(1, 2 * B);
+    assert!(matches!(c.write(0, &long), Err(Error::State(_))));
+    assert!(matches!(c.truncate(2 * block::BLOCK), Err(Error::State(_))));
+    c.reach(2 * block::BLOCK).unwrap();
+    assert_eq!(store.db().read(|c| rows::count_up_to(c, 10)).unwrap(), 1);
+    c.write(0, &long).unwrap();
+    c.seal().unwrap();
+    store.db().write(|tx| c.commit(tx)).unwrap();
+    assert_eq!(seen(&c, 0..2 * block::BLOCK, b"").unwrap(), long);
+}
+
 /// What a reader sees: pieces over the base over zeros. Checks that the pieces cover the range in order.
 pub(super) fn seen(c: &Content, range: Range<u64>, base: &[u8]) -> Result<Vec<u8>> {
     let limit = c.base().map_or(0, |(_, l)| l as usize);

@@ -14,8 +14,8 @@ mod watch;
 pub use blocked::{Blocked, News};
 pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, has_pin, pin, pin_above, pins, unpin};
 pub use push::{
-    Intent, Queue, any_echo, blocked_after, clear_intent, defer, due, due_tombs, echoed, echoers,
-    forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,
+    Intent, Queue, any_echo, any_unblocked, blocked_after, clear_intent, defer, due, due_tombs, echoed,
+    echoers, forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo, put_intent, queue,
     queue_but_tombs, recount, swap_echoes, unblock, unsent_named, waiting_on, wake_all, wake_children,
     wake_failed, wanted_names,
 };
@@ -366,6 +366,36 @@ fn write(conn: &Connection, sql: &str, ino: Option<Ino>, n: &Node) -> Result<(),
         n.error,
         n.waits_for.map(|w| int(w.0)),
         kind_int(n.kind),
+    ])?;
+    Ok(())
+}
+
+/// The same for a node whose name, folder and confirmed row are as they were read: half the indexes stay as they are.
+///
+/// # Errors
+/// The database's.
+pub fn save_content(conn: &Connection, n: &Node) -> Result<(), Error> {
+    let mut stmt = conn.prepare_cached(
+        "UPDATE nodes SET size=?2, mtime_s=?3, mtime_n=?4, ctime_s=?5, ctime_n=?6, content=?7, emptied=?8, \
+         u_bucket=?9, u_object=?10, dirty=?11, due=?12, tries=?13, blocked=?14, error=?15, waits_for=?16 WHERE ino=?1",
+    )?;
+    stmt.execute(params![
+        int(n.ino.0),
+        int(n.size),
+        n.mtime.secs,
+        n.mtime.nanos,
+        n.ctime.secs,
+        n.ctime.nanos,
+        n.content.map(|c| c.0),
+        n.emptied,
+        n.uploaded.as_ref().map(|v| v.bucket.as_str()),
+        n.uploaded.as_ref().map(|v| v.object.as_str()),
+        n.is_dirty(),
+        n.due,
+        n.tries,
+        Blocked::code(n.blocked),
+        n.error,
+        n.waits_for.map(|w| int(w.0)),
     ])?;
     Ok(())
 }

@@ -133,6 +133,15 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     Ok(Queue { items: dirty.items + uint(sent), ..dirty })
 }
 
+/// Whether something is in the queue that is not blocked, deletes included or not.
+pub fn any_unblocked(conn: &Connection, deletes: bool) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM nodes WHERE dirty=1 AND blocked=0 AND (?1 OR tomb=0)) \
+         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT})"
+    );
+    Ok(conn.prepare_cached(&sql)?.query_row([deletes], |r| r.get(0))?)
+}
+
 /// Makes everything dirty due now.
 pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
