@@ -50,6 +50,8 @@ pub struct Attr {
     pub btime: Timestamp,
     /// Whether its owner may write (false for what can only be read, such as recovery folders).
     pub writable: bool,
+    /// Whether it has a name; false for what lives on only because it is open.
+    pub linked: bool,
 }
 
 /// One entry of a listing.

@@ -185,6 +185,7 @@ impl Fs {
                     ctime: n.ctime,
                     btime: n.btime,
                     writable: true,
+                    linked: true,
                 };
                 DirEntry { cookie: n.ino.0, attr: fs.overlaid(n.ino, attr), name: n.name }
             }));
@@ -202,6 +203,7 @@ impl Fs {
             ctime: node.ctime,
             btime: node.btime,
             writable: true,
+            linked: node.linked,
         };
         self.overlaid(node.ino, attr)
     }

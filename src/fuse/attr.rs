@@ -42,7 +42,7 @@ impl Modes {
             kind: kind(of.kind),
             perm: if of.writable { perm } else { perm & !0o222 },
             // For folders too: programs take 1 for "count the subfolders yourself".
-            nlink: 1,
+            nlink: u32::from(of.linked || of.kind == Kind::Folder),
             uid: self.uid,
             gid: self.gid,
             rdev: 0,
@@ -113,7 +113,7 @@ mod tests {
 
     fn attr(kind: Kind, writable: bool) -> Attr {
         let t = Timestamp { secs: 7, nanos: 9 };
-        Attr { ino: Ino(5), kind, size: 513, mtime: t, ctime: t, btime: t, writable }
+        Attr { ino: Ino(5), kind, size: 513, mtime: t, ctime: t, btime: t, writable, linked: true }
     }
 
     #[test]
