@@ -10,6 +10,9 @@ mod cache;
 mod content;
 #[path = "mount/damage.rs"]
 mod damage;
+#[path = "common/dice.rs"]
+#[allow(dead_code)] // each test program uses its own share
+mod dice;
 #[path = "mount/differential.rs"]
 mod differential;
 #[path = "mount/harness.rs"]
@@ -26,3 +29,5 @@ mod saves;
 mod tools;
 #[path = "mount/tree.rs"]
 mod tree;
+#[path = "common/trees.rs"]
+mod trees;

@@ -5,19 +5,35 @@
 
 #[path = "tools/attributes.rs"]
 mod attributes;
+#[path = "tools/calls/mod.rs"]
+mod calls;
+#[path = "tools/databases.rs"]
+mod databases;
+#[path = "common/dice.rs"]
+mod dice;
 #[path = "tools/editors.rs"]
 mod editors;
 #[path = "tools/errors.rs"]
 mod errors;
+#[path = "tools/everyday.rs"]
+mod everyday;
 #[path = "tools/mtimes.rs"]
 mod mtimes;
 #[path = "tools/patterns.rs"]
 mod patterns;
 #[path = "common/programs.rs"]
 mod programs;
+#[path = "tools/repositories.rs"]
+mod repositories;
 #[path = "tools/rsync.rs"]
 mod rsync;
 #[path = "common/secrets.rs"]
 mod secrets;
+#[path = "tools/sharing.rs"]
+mod sharing;
+#[path = "tools/suites/mod.rs"]
+mod suites;
+#[path = "common/trees.rs"]
+mod trees;
 #[path = "tools/world.rs"]
 mod world;

@@ -1,6 +1,5 @@
 //! The same random system calls on the mount and on a local folder have the same results.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -10,6 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::harness::{Drive, noise};
+use crate::dice::Dice;
+use crate::trees::{difference, tree};
 
 const STEPS: usize = 250;
 const HANDLES: usize = 4;
@@ -34,56 +35,39 @@ enum Op {
     Sync { slot: usize },
 }
 
-struct Dice(u64);
+fn path(dice: &mut Dice) -> &'static str {
+    dice.of(&PATHS)
+}
 
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        // xorshift64*
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(high).unwrap() % n
-    }
+fn len(dice: &mut Dice) -> usize {
+    dice.of(&[0, 1, 10, 4096, 65_535, 65_536, 65_537, 150_001])
+}
 
-    fn path(&mut self) -> &'static str {
-        PATHS[self.below(PATHS.len())]
-    }
-
-    fn len(&mut self) -> usize {
-        [0, 1, 10, 4096, 65_535, 65_536, 65_537, 150_001][self.below(8)]
-    }
-
-    fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-
-    fn op(&mut self) -> Op {
-        let slot = self.below(HANDLES);
-        let at = self.len() as u64 + self.below(3) as u64;
-        match self.below(20) {
-            0..=2 => Op::Write { path: self.path(), len: self.len() },
-            3 => Op::Append { path: self.path(), len: self.len() },
-            4 => Op::Truncate { path: self.path(), len: at },
-            5 => Op::Remove { path: self.path() },
-            6 | 7 => Op::Mkdir { path: ["d", "e", "d/f", "e/d", "a"][self.below(5)] },
-            8 => Op::Rmdir { path: self.path() },
-            9 | 10 => Op::Rename { from: self.path(), to: self.path(), noreplace: self.chance(4) },
-            11 => Op::Touch { path: self.path(), secs: at * 1000 },
-            12 | 13 => Op::Open {
-                slot,
-                path: self.path(),
-                create: self.chance(2),
-                exclusive: self.chance(6),
-                truncate: self.chance(4),
-                append: self.chance(5),
-            },
-            14 => Op::Close { slot },
-            15 | 16 => Op::WriteAt { slot, at, len: self.len() },
-            17 => Op::ReadAt { slot, at, len: self.len() },
-            18 => Op::SetLen { slot, len: at },
-            _ => Op::Sync { slot },
-        }
+fn op(dice: &mut Dice) -> Op {
+    let slot = dice.below(HANDLES);
+    let at = len(dice) as u64 + dice.below(3) as u64;
+    match dice.below(20) {
+        0..=2 => Op::Write { path: path(dice), len: len(dice) },
+        3 => Op::Append { path: path(dice), len: len(dice) },
+        4 => Op::Truncate { path: path(dice), len: at },
+        5 => Op::Remove { path: path(dice) },
+        6 | 7 => Op::Mkdir { path: ["d", "e", "d/f", "e/d", "a"][dice.below(5)] },
+        8 => Op::Rmdir { path: path(dice) },
+        9 | 10 => Op::Rename { from: path(dice), to: path(dice), noreplace: dice.chance(4) },
+        11 => Op::Touch { path: path(dice), secs: at * 1000 },
+        12 | 13 => Op::Open {
+            slot,
+            path: path(dice),
+            create: dice.chance(2),
+            exclusive: dice.chance(6),
+            truncate: dice.chance(4),
+            append: dice.chance(5),
+        },
+        14 => Op::Close { slot },
+        15 | 16 => Op::WriteAt { slot, at, len: len(dice) },
+        17 => Op::ReadAt { slot, at, len: len(dice) },
+        18 => Op::SetLen { slot, len: at },
+        _ => Op::Sync { slot },
     }
 }
 
@@ -157,46 +141,17 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Every path with its content; folders have none.
-fn tree(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let entry = entry.unwrap();
-            let path = entry.path();
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            if entry.file_type().unwrap().is_dir() {
-                found.insert(name, None);
-                open.push(path);
-            } else {
-                let content = fs::read(&path).unwrap();
-                assert_eq!(entry.metadata().unwrap().len(), content.len() as u64, "{name}");
-                found.insert(name, Some(content));
-            }
-        }
-    }
-    found
-}
-
 /// Names the first difference, without printing contents.
 fn assert_same(context: &str, mount: &Path, local: &Path) {
-    let (a, b) = (tree(mount), tree(local));
-    let names = |t: &BTreeMap<String, Option<Vec<u8>>>| t.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&a), names(&b), "{context}: the mount (left) lists other names");
-    for (name, content) in &a {
-        let (len, wanted) = (content.as_ref().map(Vec::len), b[name].as_ref().map(Vec::len));
-        assert_eq!(len, wanted, "{context}: {name} has another length");
-        assert!(*content == b[name], "{context}: {name} has other bytes");
-    }
+    assert_eq!(difference(&tree(mount), &tree(local)), None, "{context}: the mount (first) and the folder");
 }
 
 /// One run; `now_and_then` is called every 40 steps.
 fn compare(seed: u64, mount: &Path, local: &Path, mut now_and_then: impl FnMut()) {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::new(seed);
     let (mut left, mut right) = (Side::new(mount), Side::new(local));
     for step in 0..STEPS {
-        let op = dice.op();
+        let op = op(&mut dice);
         let context = format!("INXTFS_SEED={seed}, step {step}, {op:?}");
         let marker = seed * 1000 + step as u64;
         let (got, wanted) = (left.apply(&op, marker), right.apply(&op, marker));

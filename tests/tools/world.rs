@@ -130,7 +130,7 @@ impl World {
         self.mount();
     }
 
-    fn unmount(&mut self) {
+    pub fn unmount(&mut self) {
         let up = self.up.take().unwrap();
         self.block_on(async {
             up.mounted.unmount().await.unwrap();
