@@ -19,5 +19,7 @@ mod programs;
 mod rsync;
 #[path = "common/secrets.rs"]
 mod secrets;
+#[path = "tools/trash.rs"]
+mod trash;
 #[path = "tools/world.rs"]
 mod world;

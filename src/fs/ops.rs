@@ -50,6 +50,8 @@ pub struct Attr {
     pub btime: Timestamp,
     /// Whether its owner may write (false for what can only be read, such as recovery folders).
     pub writable: bool,
+    /// Whether it is its owner's alone, whatever the mount allows others.
+    pub private: bool,
 }
 
 /// One entry of a listing.

@@ -29,6 +29,7 @@ impl Modes {
             Kind::File => self.file,
             Kind::Folder => self.dir,
         };
+        let perm = if of.writable { perm } else { perm & !0o222 };
         let mtime = of.mtime.into();
         FileAttr {
             ino: INodeNo(of.ino.0),
@@ -40,7 +41,7 @@ impl Modes {
             ctime: of.ctime.into(),
             crtime: of.btime.into(),
             kind: kind(of.kind),
-            perm: if of.writable { perm } else { perm & !0o222 },
+            perm: if of.private { perm & 0o700 } else { perm },
             // For folders too: programs take 1 for "count the subfolders yourself".
             nlink: 1,
             uid: self.uid,

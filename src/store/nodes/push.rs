@@ -130,13 +130,15 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     })?;
     let sql = format!("SELECT count(*) FROM nodes WHERE {SENT}");
     let sent: i64 = conn.prepare_cached(&sql)?.query_row([], |r| r.get(0))?;
-    Ok(Queue { items: dirty.items + uint(sent), ..dirty })
+    let purges: i64 = conn.prepare_cached("SELECT count(*) FROM purges")?.query_row([], |r| r.get(0))?;
+    Ok(Queue { items: dirty.items + uint(sent) + uint(purges), ..dirty })
 }
 
 /// Makes everything dirty due now.
 pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
     conn.execute(&format!("UPDATE nodes SET due=0 WHERE {SENT} AND due<>0"), [])?;
+    conn.execute("UPDATE purges SET due=0 WHERE due<>0", [])?;
     Ok(())
 }
 
