@@ -228,7 +228,7 @@ impl Fs {
                 _ => {}
             }
             let mut after = After::default();
-            nodes::leave_trash(tx, node.ino)?;
+            let newest = nodes::leave_trash(tx, node.ino)?.map_or(Ino(0), |entry| entry.newest);
             if node.kind == Kind::Folder {
                 forget_below(tx, &node, &mut after)?;
             }
@@ -239,7 +239,7 @@ impl Fs {
             }
             match node.id() {
                 Some(id) => {
-                    let purge = Purge { id: id.clone(), kind: node.kind, tries: 0 };
+                    let purge = Purge { id: id.clone(), kind: node.kind, newest, tries: 0 };
                     nodes::put_purge(tx, &purge, due)?;
                 }
                 None => after.doomed.push(node.ino),

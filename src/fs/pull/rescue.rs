@@ -141,7 +141,7 @@ impl Merge<'_> {
     /// Whether a node came into a folder before our delete of that, which was sent not long ago.
     fn is_ours_to_keep(&self, node: &Node, dead: &Node) -> Result<bool> {
         let (Some(row), Some(gone)) = (&node.remote, &dead.remote) else { return Ok(false) };
-        if nodes::entry(self.tx, dead.ino)?.is_some_and(|e| node.ino <= e.newest) {
+        if nodes::meant_below(self.tx, dead)?.is_some_and(|newest| node.ino <= newest) {
             return Ok(false);
         }
         let before =

@@ -150,8 +150,8 @@ pub(super) async fn run(fs: Arc<Fs>) {
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
     let now = now_ms();
     let (due, deletes) = fs.db().read(|c| {
-        let deletes = !brake::holds_any(c)?
-            && !(nodes::due_tombs(c, now, 1)?.is_empty() && nodes::due_purges(c, now, 1)?.is_empty());
+        let tombs = !brake::holds_any(c)? && !nodes::due_tombs(c, now, 1)?.is_empty();
+        let deletes = tombs || (!nodes::due_purges(c, now, 1)?.is_empty() && brake::hold(c)?.is_none());
         Ok((nodes::due(c, now, ROUND)?, deletes))
     })?;
     for node in due {

@@ -14,9 +14,9 @@ const ROUND: usize = 256;
 
 /// Sends what is due. No delete of any kind is sent while the brake holds.
 pub(super) async fn push_purges(fs: &Arc<Fs>) {
-    let due = fs
-        .db()
-        .read(|c| if brake::holds_any(c)? { Ok(Vec::new()) } else { nodes::due_purges(c, now_ms(), ROUND) });
+    let due = fs.db().read(|c| {
+        if brake::hold(c)?.is_some() { Ok(Vec::new()) } else { nodes::due_purges(c, now_ms(), ROUND) }
+    });
     let due = match due {
         Ok(due) => due,
         Err(e) => return tracing::error!(error = %e, "what is to be deleted for good cannot be read"),

@@ -11,7 +11,7 @@ use super::{backoff, brake, confirm};
 use crate::fs::pull::{self, Missing};
 use crate::fs::{Error, Fs, Result, failed, now_ms};
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Anchor, Entry, Node};
+use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Conn, ContentId};
 use crate::types::{Ino, Kind, NodeId, Row};
 
@@ -199,8 +199,8 @@ enum Below {
     Strangers { folders: Vec<NodeId>, rows: Vec<Row> },
 }
 
-async fn look_below(fs: &Arc<Fs>, node: &Node, top: &NodeId) -> remote::Result<Below> {
-    let binned = fs.db().read(|c| nodes::entry(c, node.ino)).map_err(local)?;
+async fn look_below(fs: &Arc<Fs>, tomb: &Node, top: &NodeId) -> remote::Result<Below> {
+    let meant = fs.db().read(|c| nodes::meant_below(c, tomb)).map_err(local)?;
     let mut todo = vec![top.clone()];
     // Each folder that was found, and the one it was found in.
     let mut above: HashMap<NodeId, Option<NodeId>> = HashMap::from([(top.clone(), None)]);
@@ -225,13 +225,13 @@ async fn look_below(fs: &Arc<Fs>, node: &Node, top: &NodeId) -> remote::Result<B
                 Some(n) if was_edited(fs, &n, row)? => {
                     return Ok(Below::Strangers { folders: path_to(&folder, &above), rows });
                 }
-                Some(n) if n.tomb || !n.linked || goes_along(fs, binned.as_ref(), &n)? => {
+                Some(n) if n.tomb || !n.linked || goes_along(fs, tomb, meant, &n)? => {
                     if row.kind == Kind::Folder && !above.contains_key(&row.id) {
                         above.insert(row.id.clone(), Some(folder.clone()));
                         todo.push(row.id.clone());
                     }
                 }
-                None if binned.as_ref().is_some_and(|b| b.newest == Ino::ANY) => {
+                None if meant == Some(Ino::ANY) => {
                     if row.kind == Kind::Folder && !above.contains_key(&row.id) {
                         above.insert(row.id.clone(), Some(folder.clone()));
                         todo.push(row.id.clone());
@@ -268,8 +268,10 @@ fn was_edited(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
 }
 
 /// Whether a node lay below a folder when a file manager put that into the trash, and goes with it.
-fn goes_along(fs: &Fs, top: Option<&Entry>, node: &Node) -> remote::Result<bool> {
-    let Some(top) = top.filter(|t| node.ino <= t.newest) else { return Ok(false) };
+fn goes_along(fs: &Fs, top: &Node, meant: Option<Ino>, node: &Node) -> remote::Result<bool> {
+    if meant.is_none_or(|newest| node.ino > newest) {
+        return Ok(false);
+    }
     fs.db().read(|c| nodes::below(c, top.ino, node.ino)).map_err(local)
 }
 

@@ -24,9 +24,9 @@ pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removals, removals_since, tombs,
 };
 pub use trash::{
-    Entry, Note, Purge, change_note, count_below, drop_note, due_purges, end_purge, entries_in_trash, entry,
-    entry_named, has_purge, in_trash, leave_trash, loose_notes, moved_below, next_purge, note, note_named,
-    notes, put_in_trash, put_note, put_purge, rename_note, shelve, unshelve,
+    Entry, Note, Purge, change_note, count_below, count_purges, drop_note, due_purges, end_purge,
+    entries_in_trash, entry_named, has_purge, in_trash, leave_trash, loose_notes, meant_below, moved_below,
+    next_purge, note, note_named, notes, put_in_trash, put_note, put_purge, rename_note, shelve, unshelve,
 };
 pub use tree::{
     Anchor, Paths, Shown, adopt_orphans, anchor, begin_count, below, by_remote, child, children, count,

@@ -130,8 +130,7 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     })?;
     let sql = format!("SELECT count(*) FROM nodes WHERE {SENT}");
     let sent: i64 = conn.prepare_cached(&sql)?.query_row([], |r| r.get(0))?;
-    let purges: i64 = conn.prepare_cached("SELECT count(*) FROM purges")?.query_row([], |r| r.get(0))?;
-    Ok(Queue { items: dirty.items + uint(sent) + uint(purges), ..dirty })
+    Ok(Queue { items: dirty.items + uint(sent) + super::count_purges(conn)?, ..dirty })
 }
 
 /// Makes everything dirty due now.

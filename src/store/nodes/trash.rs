@@ -38,6 +38,8 @@ pub struct Purge {
     pub id: NodeId,
     /// File or folder.
     pub kind: Kind,
+    /// As it was in its [`Entry`].
+    pub newest: Ino,
     /// Failed tries.
     pub tries: u32,
 }
@@ -69,10 +71,13 @@ pub fn leave_trash(conn: &Connection, ino: Ino) -> Result<Option<Entry>, Error> 
     Ok(stmt.query_row([int(ino.0)], entry_at).optional()?)
 }
 
-/// What a node is in the trash.
-pub fn entry(conn: &Connection, ino: Ino) -> Result<Option<Entry>, Error> {
-    let mut stmt = conn.prepare_cached("SELECT ino, name, newest FROM trash WHERE ino=?1")?;
-    Ok(stmt.query_row([int(ino.0)], entry_at).optional()?)
+/// The highest number of what goes with a folder that was put into the trash, and maybe removed from it since.
+pub fn meant_below(conn: &Connection, folder: &Node) -> Result<Option<Ino>, Error> {
+    let sql =
+        "SELECT newest FROM trash WHERE ino=?1 UNION ALL SELECT newest FROM purges WHERE r_id=?2 LIMIT 1";
+    let args = params![int(folder.ino.0), folder.id().map(NodeId::as_str)];
+    let newest: Option<i64> = conn.prepare_cached(sql)?.query_row(args, |r| r.get(0)).optional()?;
+    Ok(newest.map(|n| Ino(uint(n))))
 }
 
 /// Whether a node is in the trash.
@@ -226,9 +231,9 @@ pub fn loose_notes(conn: &Connection, folder: Ino, ending: &str) -> Result<(), E
 /// A row is to be deleted for good.
 pub fn put_purge(conn: &Connection, purge: &Purge, due: i64) -> Result<(), Error> {
     conn.prepare_cached(
-        "INSERT INTO purges VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET due=?3, tries=?4",
+        "INSERT INTO purges VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET due=?4, tries=?5",
     )?
-    .execute(params![purge.id.as_str(), kind_int(purge.kind), due, purge.tries])?;
+    .execute(params![purge.id.as_str(), kind_int(purge.kind), int(purge.newest.0), due, purge.tries])?;
     Ok(())
 }
 
@@ -246,12 +251,23 @@ pub fn end_purge(conn: &Connection, id: &NodeId) -> Result<(), Error> {
 
 /// Those whose time has come, the longest due first.
 pub fn due_purges(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Purge>, Error> {
-    let sql = "SELECT r_id, kind, tries FROM purges WHERE due<=?1 ORDER BY due LIMIT ?2";
+    let sql = "SELECT r_id, kind, newest, tries FROM purges WHERE due<=?1 ORDER BY due LIMIT ?2";
     let mut stmt = conn.prepare_cached(sql)?;
     let purges = stmt.query_map(params![now, int(limit as u64)], |r| {
-        Ok(Purge { id: NodeId(r.get(0)?), kind: kind_of(r.get(1)?), tries: r.get(2)? })
+        Ok(Purge {
+            id: NodeId(r.get(0)?),
+            kind: kind_of(r.get(1)?),
+            newest: Ino(uint(r.get(2)?)),
+            tries: r.get(3)?,
+        })
     })?;
     Ok(purges.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many there are.
+pub fn count_purges(conn: &Connection) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM purges";
+    Ok(uint(conn.prepare_cached(sql)?.query_row([], |r| r.get(0))?))
 }
 
 /// When the next one that is not due at `now` will be.

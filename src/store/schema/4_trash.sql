@@ -17,10 +17,11 @@ CREATE TABLE trash_notes (
 
 -- What was removed from the trash: to be deleted for good.
 CREATE TABLE purges (
-    r_id  TEXT    PRIMARY KEY,
-    kind  INTEGER NOT NULL,
-    due   INTEGER NOT NULL,            -- milliseconds
-    tries INTEGER NOT NULL
+    r_id   TEXT    PRIMARY KEY,
+    kind   INTEGER NOT NULL,
+    newest INTEGER NOT NULL,           -- as in `trash`
+    due    INTEGER NOT NULL,           -- milliseconds
+    tries  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- 1: lies in the trash with a folder, and differs from the server; nothing of it is sent until it comes out.
