@@ -114,7 +114,7 @@ mod tests {
 
     fn attr(kind: Kind, writable: bool) -> Attr {
         let t = Timestamp { secs: 7, nanos: 9 };
-        Attr { ino: Ino(5), kind, size: 513, mtime: t, ctime: t, btime: t, writable }
+        Attr { ino: Ino(5), kind, size: 513, mtime: t, ctime: t, btime: t, writable, private: false }
     }
 
     #[test]
