@@ -1,9 +1,12 @@
 //! The trash.
 
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::{Drive, Request};
+use super::super::wire::text;
+use super::super::{Drive, Lane, Request};
+use super::LIST_PAGE;
 use crate::types::Kind;
 
 /// Rows of one request; the service takes no more.
@@ -23,4 +26,40 @@ pub fn trash<'a>(items: impl IntoIterator<Item = (Kind, &'a str)>) -> Request<Dr
         })
         .collect();
     Request::empty(Method::POST, "storage/trash/add".to_owned()).body(json!({ "items": items }))
+}
+
+/// A page of the trash.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TrashPage {
+    /// The rows, as they come.
+    pub result: Vec<Value>,
+}
+
+/// A row of the trash.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TrashedRow<R> {
+    /// The row.
+    #[serde(flatten)]
+    pub row: R,
+    /// The folder it was in.
+    #[serde(default)]
+    pub parent: Option<TrashedFrom>,
+}
+
+/// The folder something in the trash was in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TrashedFrom {
+    /// Its identity.
+    #[serde(default, deserialize_with = "text")]
+    pub uuid: Option<String>,
+}
+
+/// A page of what lies in the trash of itself: `files` or `folders`.
+#[must_use]
+pub fn trashed(kind: &str, offset: u64) -> Request<Drive, TrashPage> {
+    Request::json(Method::GET, "storage/trash/paginated".to_owned())
+        .query("type", kind)
+        .query("limit", LIST_PAGE)
+        .query("offset", offset)
+        .lane(Lane::Look)
 }

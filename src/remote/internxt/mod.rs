@@ -155,6 +155,10 @@ impl Remote for Internxt {
         self.0.versions(id).await
     }
 
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        self.0.trashed().await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.0.find_all(folder, displays).await
     }

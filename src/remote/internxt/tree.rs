@@ -18,6 +18,8 @@ use crate::types::{Kind, NodeId, Timestamp};
 
 /// Pages of one listing that are asked for at one time, at most.
 const AHEAD: usize = 16;
+/// Pages of the trash that are asked for, of each kind.
+const TRASH_PAGES: u64 = 40;
 
 impl Core {
     pub(super) async fn list(&self, folder: &NodeId) -> Result<Vec<Row>> {
@@ -142,6 +144,31 @@ impl Core {
         }
     }
 
+    pub(super) async fn trashed(&self) -> Result<Vec<Row>> {
+        let (folders, files) = try_join!(
+            self.trashed_of("folders", rows::trashed_folder),
+            self.trashed_of("files", rows::trashed_file)
+        )?;
+        let mut seen = HashSet::new();
+        let mut all: Vec<Row> = folders.into_iter().chain(files).collect();
+        all.retain(|row| seen.insert(row.id.clone()));
+        all.sort_by_key(|row| std::cmp::Reverse(row.updated));
+        Ok(all)
+    }
+
+    async fn trashed_of<R: DeserializeOwned>(&self, kind: &str, translate: fn(R) -> Row) -> Result<Vec<Row>> {
+        let mut all = Vec::new();
+        for page in 0..TRASH_PAGES {
+            let asked = self.session.drive(&drive::trashed(kind, page * LIST_PAGE)).await.map_err(of_read)?;
+            let ended = (asked.result.len() as u64) < LIST_PAGE;
+            all.extend(asked.result.into_iter().filter_map(read::<R>).map(translate));
+            if ended {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
     pub(super) async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         let wanted: HashSet<&str> = displays.iter().map(String::as_str).filter(|d| !d.is_empty()).collect();
         if wanted.is_empty() {
@@ -195,7 +222,7 @@ impl Core {
 fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
     let row = serde_json::from_value(value);
     if row.is_err() {
-        tracing::warn!("a row of the change feed makes no sense and is passed over");
+        tracing::warn!("a row makes no sense and is passed over");
     }
     row.ok()
 }
