@@ -1,5 +1,6 @@
 //! The mount's end of the control socket.
 
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,6 +145,10 @@ async fn accept(listener: UnixListener, served: Arc<Served>) {
             Ok((stream, _)) => {
                 let served = Arc::clone(&served);
                 tokio::spawn(async move {
+                    // Whoever unmounts waits for the end of the connection. Where the end of the runtime brings it, what is
+                    // declared last goes first: the local state is closed before the line is.
+                    let _line = stream.as_fd().try_clone_to_owned();
+                    let served = served;
                     if let Err(e) = serve(stream, &served).await {
                         tracing::debug!(error = %e, "control connection");
                     }
@@ -163,11 +168,12 @@ fn is_trusted(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| [0, rustix::process::geteuid().as_raw()].contains(&peer.uid()))
 }
 
-async fn serve(stream: UnixStream, served: &Served) -> Result<(), Error> {
+async fn serve(mut stream: UnixStream, served: &Served) -> Result<(), Error> {
     if !is_trusted(&stream) {
         return Err(Error::Refused("a request of another user".to_owned()));
     }
-    let (from, mut to) = stream.into_split();
+    // Borrowed halves end nothing when they go.
+    let (from, mut to) = stream.split();
     let mut from = BufReader::new(from);
     let received =
         tokio::time::timeout(PATIENCE, wire::receive::<Envelope>(&mut from, wire::MAX_REQUEST)).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use inxtfs::names::RemoteName;
 use inxtfs::remote::Cursor;
 use inxtfs::remote::memory::Memory;
-use inxtfs::types::{Kind, Timestamp};
+use inxtfs::types::{Kind, Status, Timestamp};
 
 use super::harness::{Engine, eventually, patient};
 use super::liar::Liar;
@@ -190,4 +190,33 @@ fn what_they_put_into_a_folder_whose_making_was_not_confirmed_appears() {
     draining.join().unwrap();
     eventually("it appears", || e.exists("dir/theirs"));
     e.converged();
+}
+
+#[test]
+fn a_folder_in_the_trash_stays_there_when_the_one_it_lies_in_is_told_after_it() {
+    let there = Engine::new();
+    let (cloud, root) = (there.cloud.clone(), there.cloud_root());
+    let outer = cloud.add_folder(&root, "outer");
+    let inner = cloud.add_folder(&outer.id, "inner");
+    cloud.add_folder(&inner.id, "below");
+    there.foreign_trash(&inner);
+    there.foreign_trash(&outer);
+    drop(there);
+    let (mut e, liar) = Liar::engine(&cloud);
+    // One row at a time, so that each folder comes after what lies in it.
+    liar.lie(|kind, from, mut page| {
+        if kind == Kind::Folder && page.rows.len() > 1 {
+            page.rows.truncate(1);
+            page.next = Some(Cursor { after: from.after, skip: from.skip + 1 });
+        }
+        page
+    });
+    e.start();
+    e.hydrated();
+    e.polls(2);
+    let status = e.fs().status();
+    assert_eq!(status.totals.items, 0, "{:#?}", status.queue);
+    assert_eq!(e.ls(""), Vec::<String>::new());
+    e.drain();
+    assert_eq!(cloud.row(&inner.id).unwrap().status, Status::Trashed);
 }

@@ -164,7 +164,8 @@ impl World {
     /// Sends everything now.
     pub fn drain(&self) {
         let fs = &self.up.as_ref().unwrap().fs;
-        let status = self.block_on(fs.drain());
+        let drained = self.rt.block_on(async { tokio::time::timeout(PATIENCE, fs.drain()).await });
+        let status = drained.unwrap_or_else(|_| panic!("never drained: {:#?}", fs.status()));
         assert_eq!(status.totals.items, 0, "{:?}", status.queue);
     }
 

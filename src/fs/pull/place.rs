@@ -120,7 +120,13 @@ impl Merge<'_> {
         let Some(id) = folder.id().cloned() else { return Ok(()) };
         for child in nodes::adopt_orphans(self.tx, &id)? {
             let Some(row) = child.remote.clone() else { continue };
-            self.place_row(child, &row)?;
+            if row.status == Status::Exists {
+                self.place_row(child, &row)?;
+            } else {
+                // In the trash it stays, and lies there from now on.
+                let parent = self.hang(&child, Some(folder.ino))?;
+                nodes::save(self.tx, &Node { parent, ..child })?;
+            }
         }
         Ok(())
     }
