@@ -12,6 +12,7 @@
 //! | 1 | [`api`] | Internxt's wire, typed, no policy |
 //! | 1 | [`crypto`] | keys, ciphers, hashes, sealing |
 //! | 1 | [`store`] | local persistent state: mirror and blocks |
+//! | 1 | [`pictures`] | small pictures: made of large ones, and put where desktops look for them |
 //! | 0 | [`types`], [`names`], [`block`], [`extent`], [`units`] | newtypes and pure arithmetic |
 //! | side | [`emulator`] | an Internxt-compatible local server; shares no wire type with `api` |
 
@@ -25,6 +26,7 @@ pub mod extent;
 pub mod fs;
 pub mod fuse;
 pub mod names;
+pub mod pictures;
 pub mod remote;
 pub mod store;
 pub mod types;
