@@ -121,6 +121,13 @@ macro_rules! suite {
                     discarded_content_is_gone
                     a_file_keeps_its_bucket
                 }
+                thumbnails {
+                    another_client_sees_the_picture_and_the_row_stays_as_it_is
+                    a_new_picture_takes_the_place_of_the_old_one
+                    a_picture_outlives_the_content_it_is_of
+                    pages_reach_all_pictures
+                    what_is_not_there_has_no_picture
+                }
             }
         }
     )* };

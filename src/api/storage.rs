@@ -98,18 +98,25 @@ impl Storage {
         })
     }
 
-    /// Sends exactly `len` bytes, once, and returns the store's tag for them. `piece`: how many of them lie in memory at
-    /// a time.
+    /// Sends exactly `len` bytes, once, when its lane's turn comes, and returns the store's tag for them. `piece`: how many
+    /// of them lie in memory at a time.
     ///
     /// # Errors
     /// The store's refusal, or a lost connection; a body that fails counts as the latter.
-    pub async fn put<B>(&self, url: &SignedUrl, len: u64, body: B, piece: u64) -> Result<Option<String>>
+    pub async fn put<B>(
+        &self,
+        url: &SignedUrl,
+        len: u64,
+        body: B,
+        piece: u64,
+        lane: Lane,
+    ) -> Result<Option<String>>
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let url = self.open(url)?;
         let _memory = self.tuning.memory.take_to_send(piece.min(len)).await;
-        let _turn = self.turn(Lane::Send).await?;
+        let _turn = self.turn(lane).await?;
         let progress = Progress::new();
         let body = paced(body, self.tuning.throttle.clone(), progress.clone());
         let send = self

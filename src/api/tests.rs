@@ -193,7 +193,7 @@ async fn the_object_store_sees_no_credentials_and_exact_lengths() {
     assert_eq!((denied.status(), denied.message()), (Some(403), "AccessDenied"));
 
     let body = stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"def"))]);
-    assert_eq!(storage.put(&url, 6, body, 6).await.unwrap().as_deref(), Some("\"tag\""));
+    assert_eq!(storage.put(&url, 6, body, 6, Lane::Send).await.unwrap().as_deref(), Some("\"tag\""));
     let put = server.seen().pop().unwrap();
     assert_eq!((put.header("content-length"), put.header("transfer-encoding")), ("6", ""));
     assert_eq!(put.body, "abcdef");

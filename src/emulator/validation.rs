@@ -76,6 +76,25 @@ impl Checks {
         }
     }
 
+    /// A string that must not be empty.
+    pub(crate) fn filled(&mut self, body: &Value, name: &str) -> String {
+        if body.get(name).and_then(Value::as_str) == Some("") {
+            self.complain(format!("{name} should not be empty"));
+        }
+        self.text(body, name)
+    }
+
+    /// A JSON number that must be there.
+    pub(crate) fn any_number(&mut self, body: &Value, name: &str) {
+        let value = body.get(name);
+        if value.is_none_or(Value::is_null) {
+            self.complain(format!("{name} should not be empty"));
+        }
+        if !value.is_some_and(Value::is_number) {
+            self.complain(format!("{name} must be a number conforming to the specified constraints"));
+        }
+    }
+
     /// A date of a body. Missing and null are the same; anything but an ISO 8601 string is wrong.
     pub(crate) fn date(&mut self, body: &Value, name: &str) -> Option<i64> {
         let value = body.get(name).filter(|value| !value.is_null())?;

@@ -26,11 +26,14 @@ pub enum Method {
     StampAt,
     Versions,
     Trashed,
+    Thumbnails,
+    Thumbnail,
+    SetThumbnail,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Method; 22] = [
+    pub const ALL: [Method; 25] = [
         Method::List,
         Method::Changes,
         Method::Newest,
@@ -53,6 +56,9 @@ impl Method {
         Method::StampAt,
         Method::Versions,
         Method::Trashed,
+        Method::Thumbnails,
+        Method::Thumbnail,
+        Method::SetThumbnail,
     ];
 
     /// Whether it changes something in the cloud: a lost answer is then ambiguous.
@@ -61,7 +67,15 @@ impl Method {
         use Method as M;
         matches!(
             self,
-            M::Put | M::Discard | M::Create | M::Replace | M::Mkdir | M::Relocate | M::Trash | M::Delete
+            M::Put
+                | M::Discard
+                | M::Create
+                | M::Replace
+                | M::Mkdir
+                | M::Relocate
+                | M::Trash
+                | M::Delete
+                | M::SetThumbnail
         )
     }
 }

@@ -212,6 +212,28 @@ pub struct Limits {
     pub max_file: Option<u64>,
 }
 
+/// A small picture of a file's content, as some client made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// Where it is.
+    pub version: Version,
+    /// When it was registered. A file keeps it when its content changes: what is older than the last change of the row may
+    /// be of former content.
+    pub registered: Timestamp,
+}
+
+/// Part of the pictures of a folder's files.
+#[derive(Clone, Debug, Default)]
+pub struct Thumbnails {
+    /// The living files that have one.
+    pub found: Vec<(Row, Thumbnail)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// Bytes of a small picture, at most.
+pub const THUMBNAIL_MAX: u64 = 1 << 20;
+
 /// An announcement by the service: a hint to look, never data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -282,6 +304,17 @@ pub trait Remote: Send + Sync {
 
     /// Deletes an object that no row refers to. Never call it for one that was registered.
     async fn discard(&self, version: &Version) -> Result<()>;
+
+    /// The pictures of a folder's files, some rows at a time, `skip` rows on. Feeds do not tell of them. Nobody waits for
+    /// this, nor for the next two calls.
+    async fn thumbnails(&self, folder: &NodeId, skip: u64) -> Result<Thumbnails>;
+
+    /// The bytes of a picture, which are whatever its maker put there; [`THUMBNAIL_MAX`] at most.
+    async fn thumbnail(&self, of: &Version) -> Result<Bytes>;
+
+    /// Uploads a picture (a PNG) of what a file holds into its bucket, and registers it. One that it had is deleted. The row
+    /// stays as it is.
+    async fn set_thumbnail(&self, id: &NodeId, bucket: Option<&str>, png: Bytes) -> Result<Version>;
 
     /// Registers a file. [`Error::Exists`] if a living file has its name and extension.
     async fn create(&self, file: &NewFile) -> Result<Row>;

@@ -14,6 +14,7 @@ pub mod names;
 pub mod relocate;
 pub mod removal;
 pub mod replace;
+pub mod thumbnails;
 pub mod worlds;
 
 use std::sync::Arc;

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use inxtfs::names::RemoteName;
 use inxtfs::remote::fault::Fault;
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::{
     Account, Body, ByteStream, Cursor, EventStream, Limits, NewFile, Page, Remote, Replacement, Result, Row,
-    Scope, Usage,
+    Scope, Thumbnails, Usage,
 };
 use inxtfs::types::{Kind, NodeId, Timestamp, Urgency, Version};
 use parking_lot::Mutex;
@@ -108,6 +109,15 @@ impl Remote for Liar {
     }
     async fn discard(&self, version: &Version) -> Result<()> {
         self.inner.discard(version).await
+    }
+    async fn thumbnails(&self, folder: &NodeId, skip: u64) -> Result<Thumbnails> {
+        self.inner.thumbnails(folder, skip).await
+    }
+    async fn thumbnail(&self, of: &Version) -> Result<Bytes> {
+        self.inner.thumbnail(of).await
+    }
+    async fn set_thumbnail(&self, id: &NodeId, bucket: Option<&str>, png: Bytes) -> Result<Version> {
+        self.inner.set_thumbnail(id, bucket, png).await
     }
     async fn create(&self, file: &NewFile) -> Result<Row> {
         self.inner.create(file).await

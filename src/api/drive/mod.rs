@@ -4,6 +4,7 @@ mod account;
 mod files;
 mod folders;
 mod model;
+mod thumbnails;
 mod trash;
 
 pub use account::{
@@ -19,6 +20,7 @@ pub use folders::{
     folders_in, patch_folder,
 };
 pub use model::{FileRow, FolderRow, RowStatus};
+pub use thumbnails::{ListedFiles, PicturedFile, ThumbnailRow, set_thumbnail, thumbnails_in};
 pub use trash::{TRASH_BATCH, TrashPage, TrashedFrom, TrashedRow, trash, trashed};
 
 /// Rows of one page of a folder's listing; the service takes no more.

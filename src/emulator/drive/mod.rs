@@ -12,6 +12,7 @@ mod replace;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod thumbnails;
 mod trash;
 mod versions;
 
@@ -244,7 +245,7 @@ async fn route(ctx: &Ctx, method: &Method, segments: &[&str]) -> Reply {
         ("GET", segments) => route_get(ctx, segments),
         ("POST", ["files"]) => files::create(ctx).await,
         ("POST", ["folders"]) => folders::create(ctx).await,
-        ("POST", ["files", "thumbnail"]) => versions::thumbnail(ctx),
+        ("POST", ["files", "thumbnail"]) => thumbnails::register(ctx),
         ("POST", ["folders", "content", id, "files", "existence"]) => lookup::existing_files(ctx, id),
         ("POST", ["folders", "content", id, "folders", "existence"]) => lookup::existing_folders(ctx, id),
         ("POST", ["files", id, "versions", version, "restore"]) => versions::restore(ctx, id, version),

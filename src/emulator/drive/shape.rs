@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
+use super::thumbnails::listed;
 use crate::emulator::secret;
 use crate::emulator::world::clock::iso;
 use crate::emulator::world::rows::{FileRow, FolderRow, VersionRow};
@@ -85,7 +86,7 @@ pub(crate) fn file(row: &FileRow) -> Map<String, Value> {
 /// The form of listings.
 pub(crate) fn listed_file(row: &FileRow, thumbnails: &[Value]) -> Value {
     let mut file = file(row);
-    file.insert("thumbnails".to_owned(), json!(thumbnails));
+    file.insert("thumbnails".to_owned(), thumbnails.iter().map(listed).collect());
     file.insert("sharings".to_owned(), json!([]));
     file.insert("isFavorite".to_owned(), json!(false));
     Value::Object(file)

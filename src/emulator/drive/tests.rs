@@ -376,3 +376,43 @@ async fn a_filled_drive_is_listed_like_any_other() {
     assert_eq!(rig.get(&format!("/folders/{folder}/stats")).await["isFileCountExact"], false);
     assert_eq!(rig.get("/files/meta?path=%2Ffolder1%2Ffile1099.bin").await["folderUuid"], json!(folder));
 }
+
+#[tokio::test]
+async fn a_picture_is_shown_by_listings_alone_and_a_new_one_takes_its_row() {
+    let rig = rig();
+    let file = rig.create(&rig.root, "photo", "jpg", 10).await;
+    let body = |object: &str| {
+        json!({ "fileUuid": file, "type": "png", "size": 5, "maxWidth": 300, "maxHeight": 300,
+            "bucketId": "whatever", "bucketFile": object, "encryptVersion": "03-aes" })
+    };
+    let before = rig.get(&format!("/files/{file}/meta")).await;
+    let (status, first) = rig.ask("POST", "/files/thumbnail", body("one")).await;
+    assert_eq!((status, &first["bucketId"], &first["bucketFile"]), (201, &json!("b"), &json!("one")));
+    assert_eq!(first.get("bucket_file"), None);
+    let (status, second) = rig.ask("POST", "/files/thumbnail", body("two")).await;
+    assert_eq!((status, &second["id"], &second["createdAt"]), (201, &first["id"], &first["createdAt"]));
+    assert_ne!(second["updatedAt"], first["updatedAt"]);
+    let listing = rig.get(&format!("/folders/content/{}/files?limit=50&offset=0", rig.root)).await;
+    let shown = &listing["files"][0]["thumbnails"];
+    assert_eq!((shown.as_array().unwrap().len(), &shown[0]["bucket_file"]), (1, &json!("two")));
+    assert_eq!(shown[0]["bucketFile"], json!("two"));
+    assert_eq!(listing["files"][0]["updatedAt"], before["updatedAt"]);
+    let feed = rig.get("/files?status=ALL&limit=50&offset=0").await;
+    assert_eq!(feed[0].get("thumbnails"), None);
+
+    let mut odd = body("three");
+    (odd["type"], odd["maxWidth"]) = (json!(""), json!("300"));
+    let (status, answer) = rig.ask("POST", "/files/thumbnail", odd).await;
+    let wanted =
+        ["type should not be empty", "maxWidth must be a number conforming to the specified constraints"];
+    assert_eq!((status, &answer["message"]), (400, &json!(wanted)));
+    let mut unknown = body("three");
+    unknown["fileUuid"] = json!(uuid::Uuid::new_v4());
+    assert_eq!(rig.ask("POST", "/files/thumbnail", unknown).await.0, 404);
+    let stranger = rig.shared.world.issue_token("stranger@b.test", Duration::from_secs(60)).unwrap();
+    assert_eq!(rig.send("POST", "/files/thumbnail", body("three"), &stranger).await.0, 403);
+
+    assert_eq!(rig.ask("DELETE", &format!("/files/{file}"), Value::Null).await.0, 200);
+    let purged = rig.shared.world.lock().decay();
+    assert!(purged.contains(&("b".to_owned(), "two".to_owned())), "{purged:?}");
+}

@@ -1,18 +1,15 @@
-//! Kept versions of a file, and its thumbnails.
+//! Kept versions of a file.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Ctx;
 use super::files::primary_file;
 use super::shape;
-use crate::emulator::errors::{
-    Answer, Reply, bad_request, conflict, created, empty, forbidden, not_found, ok,
-};
-use crate::emulator::validation::{Checks, path_uuid};
+use crate::emulator::errors::{Answer, Reply, bad_request, conflict, created, empty, not_found, ok};
+use crate::emulator::validation::path_uuid;
 use crate::emulator::world::Inner;
-use crate::emulator::world::clock::iso;
 use crate::emulator::world::rows::{FileRow, Status};
 
 /// The caller's file, in whatever state.
@@ -86,40 +83,4 @@ pub(super) fn restore(ctx: &Ctx, id: &str, version: &str) -> Reply {
         ctx.shared.network.delete_object(&bucket, &object);
     }
     created(answer)
-}
-
-/// `POST /files/thumbnail`: registered beside the file; the file's row does not change.
-pub(super) fn thumbnail(ctx: &Ctx) -> Reply {
-    let mut checks = Checks::default();
-    let file = checks.uuid(&ctx.body, "fileUuid");
-    let kind = checks.text(&ctx.body, "type");
-    checks.size(&ctx.body);
-    let bucket = checks.text(&ctx.body, "bucketId");
-    let object = checks.text(&ctx.body, "bucketFile");
-    checks.finish()?;
-    let mut world = ctx.world();
-    let row = world.view(ctx.lag()).files.get(file).cloned().ok_or_else(|| not_found("File not found"))?;
-    if row.account != ctx.me {
-        return Err(forbidden("This file is not yours"));
-    }
-    let now = world.stamp();
-    let thumbnail = json!({
-        "id": now,
-        "fileId": row.id,
-        "fileUuid": file,
-        "type": kind,
-        "size": ctx.body["size"],
-        "maxWidth": ctx.body["maxWidth"],
-        "maxHeight": ctx.body["maxHeight"],
-        "bucketId": bucket,
-        "bucketFile": object,
-        "bucket_id": bucket,
-        "bucket_file": object,
-        "encryptVersion": ctx.body["encryptVersion"],
-        "createdAt": iso(now),
-        "updatedAt": iso(now),
-    });
-    world.thumbnails.insert(file, vec![thumbnail.clone()]);
-    world.mark_dirty();
-    created(thumbnail)
 }

@@ -47,6 +47,11 @@ impl Inner {
         if let Some(object) = &row.object {
             self.purges.push(Purge { bucket: row.bucket.clone(), object: object.clone() });
         }
+        // Its picture goes along.
+        for thumbnail in self.thumbnails.remove(&uuid).unwrap_or_default() {
+            let Some(object) = thumbnail["bucketFile"].as_str() else { continue };
+            self.purges.push(Purge { bucket: row.bucket.clone(), object: object.to_owned() });
+        }
         self.put_file(row);
     }
 

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::{
     Account, Body, ByteStream, Cursor, Error, EventStream, Limits, Method, NewFile, Page, Refusal, Remote,
-    Replacement, Result, Row, Scope, Usage,
+    Replacement, Result, Row, Scope, Thumbnails, Usage,
 };
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
@@ -373,6 +374,18 @@ impl Remote for Fault {
 
     async fn discard(&self, version: &Version) -> Result<()> {
         self.run(Method::Discard, self.inner.discard(version)).await
+    }
+
+    async fn thumbnails(&self, folder: &NodeId, skip: u64) -> Result<Thumbnails> {
+        self.run(Method::Thumbnails, self.inner.thumbnails(folder, skip)).await
+    }
+
+    async fn thumbnail(&self, of: &Version) -> Result<Bytes> {
+        self.run(Method::Thumbnail, self.inner.thumbnail(of)).await
+    }
+
+    async fn set_thumbnail(&self, id: &NodeId, bucket: Option<&str>, png: Bytes) -> Result<Version> {
+        self.run(Method::SetThumbnail, self.inner.set_thumbnail(id, bucket, png)).await
     }
 
     async fn create(&self, file: &NewFile) -> Result<Row> {

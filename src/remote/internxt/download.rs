@@ -53,21 +53,7 @@ pub(super) async fn read(
     let lane = Lane::from(urgency);
     let object = core.object(of, None, lane).await?;
     check_size(&object, size)?;
-    let mut reader = Reader {
-        lane,
-        at: range.start,
-        end: range.end,
-        cipher: Cipher::at(&object.key, range.start),
-        block: BytesMut::new(),
-        arrived: Bytes::new(),
-        hasher: (range.start == 0 && range.end == size).then(ContentHasher::default),
-        body: None,
-        retry: Retry::new(core.session.http().tuning()),
-        renewed: false,
-        core: core.clone(),
-        of: of.clone(),
-        object,
-    };
+    let mut reader = Reader::new(core, of, object, range, lane);
     // What is wrong from the start is told at once.
     reader.open().await?;
     Ok(Box::pin(stream::try_unfold(reader, |mut reader| async move {
@@ -75,7 +61,40 @@ pub(super) async fn read(
     })))
 }
 
+/// All of a small object, verified. Its link is not kept: nobody reads it twice.
+pub(super) async fn whole(core: &Arc<Core>, of: &Version, most: u64, lane: Lane) -> Result<Bytes> {
+    let object = Arc::new(core.ask(of, lane).await?);
+    let size = object.size;
+    if size > most {
+        return Err(Error::Unreadable(format!("it has {size} bytes, and should have {most} at most")));
+    }
+    let mut reader = Reader::new(core, of, object, 0..size, lane);
+    let mut all = BytesMut::new();
+    while let Some(bytes) = reader.next().await? {
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all.freeze())
+}
+
 impl Reader {
+    fn new(core: &Arc<Core>, of: &Version, object: Arc<Object>, range: Range<u64>, lane: Lane) -> Self {
+        Reader {
+            lane,
+            at: range.start,
+            end: range.end,
+            cipher: Cipher::at(&object.key, range.start),
+            block: BytesMut::new(),
+            arrived: Bytes::new(),
+            hasher: (range.start == 0 && range.end == object.size).then(ContentHasher::default),
+            body: None,
+            retry: Retry::new(core.session.http().tuning()),
+            renewed: false,
+            core: core.clone(),
+            of: of.clone(),
+            object,
+        }
+    }
+
     /// What comes next, up to the end of a block: the buffer it is decrypted in is what the cache keeps.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {

@@ -5,6 +5,7 @@ mod download;
 mod errors;
 mod objects;
 mod rows;
+mod thumbnails;
 mod tree;
 mod upload;
 
@@ -16,6 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream;
 use futures_util::{StreamExt, try_join};
 use lru::LruCache;
@@ -28,10 +30,10 @@ use self::errors::of_read;
 use super::session::{Secrets, Session, SessionHealth};
 use super::{
     Account, Body, ByteStream, Cursor, Error, Event, EventStream, Limits, NewFile, Page, Remote, Replacement,
-    Result, Row, Scope, Usage,
+    Result, Row, Scope, THUMBNAIL_MAX, Thumbnails, Usage,
 };
 use crate::api::events::{Announcement, Events};
-use crate::api::{ClientId, Gateway, Http, Storage, Tuning, drive};
+use crate::api::{ClientId, Gateway, Http, Lane, Storage, Tuning, drive};
 use crate::crypto::{BucketKey, Mnemonic};
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
@@ -176,11 +178,23 @@ impl Remote for Internxt {
     }
 
     async fn put(&self, bucket: Option<&str>, body: Body) -> Result<Version> {
-        upload::put(&self.0, bucket, body).await
+        upload::put(&self.0, bucket, body, Lane::Send).await
     }
 
     async fn discard(&self, version: &Version) -> Result<()> {
         self.0.discard(version).await
+    }
+
+    async fn thumbnails(&self, folder: &NodeId, skip: u64) -> Result<Thumbnails> {
+        self.0.thumbnails(folder, skip).await
+    }
+
+    async fn thumbnail(&self, of: &Version) -> Result<Bytes> {
+        download::whole(&self.0, of, THUMBNAIL_MAX, Lane::Background).await
+    }
+
+    async fn set_thumbnail(&self, id: &NodeId, bucket: Option<&str>, png: Bytes) -> Result<Version> {
+        thumbnails::set(&self.0, id, bucket, png).await
     }
 
     async fn create(&self, file: &NewFile) -> Result<Row> {

@@ -62,14 +62,15 @@ impl Core {
                 return Ok(object.clone());
             }
         }
-        let object = Arc::new(self.ask(of, lane).await?);
+        // Somebody may come who waits for this very answer, so it is never among the last.
+        let object = Arc::new(self.ask(of, lane.min(Lane::Ahead)).await?);
         *held = Some(object.clone());
         Ok(object)
     }
 
-    async fn ask(&self, of: &Version, lane: Lane) -> Result<Object> {
-        // Somebody may come who waits for this very answer, so it is never among the last.
-        let request = network::info(&of.bucket, &of.object).lane(lane.min(Lane::Ahead));
+    /// Asks for an object, whose link is not kept.
+    pub(super) async fn ask(&self, of: &Version, lane: Lane) -> Result<Object> {
+        let request = network::info(&of.bucket, &of.object).lane(lane);
         let mut lag = LAG.iter();
         let info = loop {
             let failure = match self.session.network(&request).await {

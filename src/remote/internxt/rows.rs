@@ -6,7 +6,7 @@ use crate::remote::{Row, Status};
 use crate::types::{Kind, NodeId, Timestamp, Version};
 
 /// The one way of encrypting this program knows.
-const KNOWN_ENCRYPTION: &str = "03-aes";
+pub(super) const KNOWN_ENCRYPTION: &str = "03-aes";
 
 pub(super) fn file(row: FileRow) -> Row {
     let filled = |s: &Option<String>| s.clone().filter(|s| !s.is_empty());

@@ -27,7 +27,10 @@ impl Memory {
         let held: BTreeSet<&Version> = state
             .rows
             .values()
-            .flat_map(|r| r.row.content.iter().chain(r.kept.iter().map(|(v, _)| v)))
+            .flat_map(|r| {
+                let thumbnail = r.thumbnail.iter().map(|t| &t.version);
+                r.row.content.iter().chain(r.kept.iter().map(|(v, _)| v)).chain(thumbnail)
+            })
             .chain(&state.doomed)
             .collect();
         let mut orphans: Vec<Version> = state.objects.keys().filter(|v| !held.contains(v)).cloned().collect();

@@ -14,7 +14,7 @@ use super::state::State;
 use crate::names::RemoteName;
 use crate::remote::{
     Account, Body, ByteStream, Cursor, Error, Event, EventStream, Limits, Method, NewFile, Page, Remote,
-    Replacement, Result, Row, Scope, Usage,
+    Replacement, Result, Row, Scope, Thumbnails, Usage,
 };
 use crate::types::{Kind, NodeId, Timestamp, Urgency, Version};
 
@@ -144,6 +144,25 @@ impl Remote for MemoryRemote {
     async fn discard(&self, version: &Version) -> Result<()> {
         self.enter(self.call(Method::Discard).object(Some(version))).objects.remove(version);
         Ok(())
+    }
+
+    async fn thumbnails(&self, folder: &NodeId, skip: u64) -> Result<Thumbnails> {
+        Ok(self.enter(self.call(Method::Thumbnails).id(folder)).thumbnails(folder, skip))
+    }
+
+    async fn thumbnail(&self, of: &Version) -> Result<Bytes> {
+        self.enter(self.call(Method::Thumbnail).object(Some(of))).thumbnail(of)
+    }
+
+    async fn set_thumbnail(&self, id: &NodeId, bucket: Option<&str>, png: Bytes) -> Result<Version> {
+        let mut state = self.enter(self.call(Method::SetThumbnail).id(id));
+        let bucket = state.start_upload(bucket, png.len() as u64)?;
+        let version = state.finish_upload(&bucket, png);
+        let set = state.set_thumbnail(id, version.clone());
+        if set.is_err() {
+            state.objects.remove(&version);
+        }
+        set
     }
 
     async fn create(&self, file: &NewFile) -> Result<Row> {

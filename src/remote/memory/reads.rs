@@ -5,11 +5,14 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::state::{self, State};
-use crate::remote::{Cursor, Error, Page, Result, Row, Scope, Status, Usage};
+use crate::remote::{Cursor, Error, Page, Result, Row, Scope, Status, THUMBNAIL_MAX, Thumbnails, Usage};
 use crate::types::{Kind, NodeId, Timestamp, Version};
 
 /// How long the service answers with the usage it computed once.
 const USAGE_CACHED_MS: i64 = 10 * 60 * 1000;
+
+/// Rows of a page of a folder's listing.
+const LISTED: usize = 50;
 
 /// Streams come in pieces of this size.
 const PIECE: usize = 64 << 10;
@@ -80,6 +83,31 @@ impl State {
         rows.retain(|r| r.status == Status::Trashed);
         rows.sort_by_key(|r| std::cmp::Reverse(r.updated));
         rows
+    }
+
+    /// Rows in the order of their making, whatever became of the folder.
+    pub fn thumbnails(&self, folder: &NodeId, skip: u64) -> Thumbnails {
+        let rows = self.view();
+        let at = usize::try_from(skip).unwrap_or(usize::MAX);
+        let page: Vec<_> = state::children(rows, folder)
+            .filter(|r| r.kind == Kind::File)
+            .skip(at)
+            .take(LISTED)
+            .collect();
+        let next = (page.len() == LISTED).then_some(skip + LISTED as u64);
+        // Not replicated late: what is registered shows at once.
+        let of = |row: &Row| self.rows.get(&row.id).and_then(|r| r.thumbnail.clone());
+        let found = page.into_iter().filter_map(|row| of(row).map(|t| (row.clone(), t))).collect();
+        Thumbnails { found, next }
+    }
+
+    pub fn thumbnail(&self, of: &Version) -> Result<Bytes> {
+        let object = self.objects.get(of).ok_or(Error::NotFound)?;
+        match object.bytes == object.pristine {
+            true if object.bytes.len() as u64 <= THUMBNAIL_MAX => Ok(object.bytes.clone()),
+            true => Err(Error::Unreadable("the picture is larger than pictures are".into())),
+            false => Err(Error::Corrupt("the content does not match its hash".into())),
+        }
     }
 
     pub fn find(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use super::calls::Call;
 use super::plan::Plan;
 use crate::names::RemoteName;
-use crate::remote::{Account, Event, Row, Status};
+use crate::remote::{Account, Event, Row, Status, Thumbnail};
 use crate::types::{Kind, NodeId, Timestamp, Version};
 
 /// The first reading of the logical clock: 2026-01-01.
@@ -21,6 +21,8 @@ pub(super) struct Rec {
     pub row: Row,
     /// Former contents of a versionable file, oldest first.
     pub kept: Vec<(Version, u64)>,
+    /// The small picture of a file. It stays when the content changes.
+    pub thumbnail: Option<Thumbnail>,
 }
 
 /// The drive's table. Rows are shared with the snapshots of [`State::view`].
@@ -168,8 +170,9 @@ impl State {
 
     pub fn put_row(&mut self, row: Row) {
         self.own(&row);
-        let kept = self.rows.get(&row.id).map(|r| r.kept.clone()).unwrap_or_default();
-        self.rows.insert(row.id.clone(), Arc::new(Rec { row, kept }));
+        let (kept, thumbnail) =
+            self.rows.get(&row.id).map(|r| (r.kept.clone(), r.thumbnail.clone())).unwrap_or_default();
+        self.rows.insert(row.id.clone(), Arc::new(Rec { row, kept, thumbnail }));
     }
 
     /// Changes a row in the master; one that has vanished stays so.

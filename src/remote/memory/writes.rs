@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::plan::is_versionable;
 use super::state::{self, Object, State};
 use crate::names::RemoteName;
-use crate::remote::{Error, NewFile, Refusal, Replacement, Result, Row, Status};
+use crate::remote::{Error, NewFile, Refusal, Replacement, Result, Row, Status, Thumbnail};
 use crate::types::{Kind, NodeId, Timestamp, Version};
 
 /// Longer folder names overflow a column: an internal error. Bytes.
@@ -132,6 +132,20 @@ impl State {
         }
     }
 
+    /// Any row has one, whatever became of it; what it had before goes at once. Nothing is announced.
+    pub fn set_thumbnail(&mut self, id: &NodeId, version: Version) -> Result<Version> {
+        self.checked().get(id).filter(|r| r.row.kind == Kind::File).ok_or(Error::NotFound)?;
+        let registered = self.begin();
+        let mut former = None;
+        self.change(id, |rec| {
+            former = rec.thumbnail.replace(Thumbnail { version: version.clone(), registered });
+        });
+        if let Some(former) = former {
+            self.objects.remove(&former.version);
+        }
+        Ok(version)
+    }
+
     /// The parent may be in the trash or deleted: the folder then exists and nobody sees it.
     pub fn mkdir(
         &mut self,
@@ -247,6 +261,7 @@ impl State {
             rec.row.updated = updated;
             doomed.extend(rec.row.content.clone());
             doomed.extend(rec.kept.drain(..).map(|(v, _)| v));
+            doomed.extend(rec.thumbnail.take().map(|t| t.version));
         });
         self.doomed.append(&mut doomed);
     }

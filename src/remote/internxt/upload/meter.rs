@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::api::Lane;
+
 /// Of one upload, over all its attempts.
 pub(super) struct Meter {
     size: u64,
@@ -34,11 +36,17 @@ impl Meter {
 pub(super) struct Attempt {
     meter: Arc<Meter>,
     sent: Arc<Mutex<u64>>,
+    lane: Lane,
 }
 
 impl Attempt {
-    pub(super) fn new(meter: &Arc<Meter>) -> Self {
-        Attempt { meter: meter.clone(), sent: Arc::default() }
+    pub(super) fn new(meter: &Arc<Meter>, lane: Lane) -> Self {
+        Attempt { meter: meter.clone(), sent: Arc::default(), lane }
+    }
+
+    /// Who waits for it.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     pub(super) fn add(&self, bytes: u64) {

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::Core;
 use super::errors::{of_change, of_read};
 use crate::api::network::{self, Slot};
-use crate::api::{self, Retry, SignedUrl, Verdict};
+use crate::api::{self, Lane, Retry, SignedUrl, Verdict};
 use crate::crypto::{FileKey, Index, content};
 use crate::remote::session::Failure;
 use crate::remote::{Body, Error, Result};
@@ -58,7 +58,7 @@ impl From<Error> for Fate {
     }
 }
 
-pub(super) async fn put(core: &Arc<Core>, bucket: Option<&str>, body: Body) -> Result<Version> {
+pub(super) async fn put(core: &Arc<Core>, bucket: Option<&str>, body: Body, lane: Lane) -> Result<Version> {
     if body.size == 0 {
         return Err(Error::Protocol("empty content has no object; register the file without one".to_owned()));
     }
@@ -67,7 +67,7 @@ pub(super) async fn put(core: &Arc<Core>, bucket: Option<&str>, body: Body) -> R
     let meter = Arc::new(Meter::new(body.size, body.progress.clone()));
     let (mut expiries, mut unclear) = (0, 0);
     loop {
-        let error = match attempt(core, bucket, &body, &meter).await {
+        let error = match attempt(core, bucket, &body, &meter, lane).await {
             Ok(object) => {
                 core.note_young(&object);
                 return Ok(Version { bucket: bucket.to_owned(), object });
@@ -92,14 +92,20 @@ pub(super) async fn put(core: &Arc<Core>, bucket: Option<&str>, body: Body) -> R
     }
 }
 
-async fn attempt(core: &Arc<Core>, bucket: &str, body: &Body, meter: &Arc<Meter>) -> Attempted<String> {
+async fn attempt(
+    core: &Arc<Core>,
+    bucket: &str,
+    body: &Body,
+    meter: &Arc<Meter>,
+    lane: Lane,
+) -> Attempted<String> {
     let index = Index::fresh().map_err(|e| Error::Local(std::io::Error::other(e)))?;
     let key = core.bucket_key(bucket)?.file_key(&index);
     let parts = parts_of(body.size);
     let count = parts.map_or(1, |part| body.size.div_ceil(part));
-    let started = core.session.network(&network::start(bucket, body.size, count)).await;
+    let started = core.session.network(&network::start(bucket, body.size, count).lane(lane)).await;
     let slot = started.map_err(of_read)?.uploads.into_iter().next().ok_or_else(no_slot)?;
-    let attempt = Attempt::new(meter);
+    let attempt = Attempt::new(meter, lane);
     let sent = match parts {
         None => single(core, &slot, body, &key, &attempt).await?,
         Some(part) => multi(core, &slot, body, &key, part, count, &attempt).await?,
@@ -112,7 +118,7 @@ async fn attempt(core: &Arc<Core>, bucket: &str, body: &Body, meter: &Arc<Meter>
         hmac: &hex::encode(content::hmac(&key, &sent.hash)),
         parts: slot.upload_id.as_deref().zip(sent.tags.as_deref()),
     };
-    let sealed = core.session.network(&network::finish(bucket, &finish)).await;
+    let sealed = core.session.network(&network::finish(bucket, &finish).lane(lane)).await;
     sealed.map(|entry| entry.id).map_err(unsealed)
 }
 
@@ -153,7 +159,7 @@ fn unsealed(failure: Failure) -> Fate {
 async fn single(core: &Core, slot: &Slot, body: &Body, key: &FileKey, attempt: &Attempt) -> Attempted<Sent> {
     let url = slot.url.as_ref().ok_or_else(no_slot)?;
     let source = Source::new(body, key, 0..body.size, attempt, true);
-    send(core, url, &source).await?;
+    send(core, url, &source, attempt.lane()).await?;
     let hash = source.hash().ok_or_else(|| {
         Fate::Expired(Error::Ambiguous("the object store did not read the whole upload".to_owned()))
     })?;
@@ -176,7 +182,8 @@ async fn multi(
     let tags = stream::iter((0..count).zip(urls.clone()))
         .map(|(n, url)| async move {
             let range = n * part..((n + 1) * part).min(body.size);
-            let tag = send(core, &url, &Source::new(body, key, range, attempt, false)).await?;
+            let source = Source::new(body, key, range, attempt, false);
+            let tag = send(core, &url, &source, attempt.lane()).await?;
             tag.ok_or_else(|| Fate::Final(Error::Protocol("the object store gave a part no tag".to_owned())))
         })
         .buffered(AT_ONCE)
@@ -191,10 +198,10 @@ async fn multi(
 }
 
 /// Sends the same bytes to the same link until they arrive, within reason.
-async fn send(core: &Core, url: &SignedUrl, source: &Source) -> Attempted<Option<String>> {
+async fn send(core: &Core, url: &SignedUrl, source: &Source, lane: Lane) -> Attempted<Option<String>> {
     let mut retry = Retry::new(core.session.http().tuning());
     loop {
-        let error = match core.storage.put(url, source.len(), source.stream(), body::IN_MEMORY).await {
+        let error = match core.storage.put(url, source.len(), source.stream(), body::IN_MEMORY, lane).await {
             Ok(tag) => return Ok(tag),
             Err(error) => error,
         };
