@@ -1,6 +1,6 @@
 //! `inxtfs mount`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::limits::Limits;
 use super::serve::{self, Plan};
 use super::{account, daemon, paths, point};
-use crate::fs::{Config, Mtimes};
+use crate::fs::{Config, Mtimes, Thumbnails};
 use crate::fuse::MountOptions;
 use crate::units;
 
@@ -89,6 +89,11 @@ pub struct Args {
     /// sshfs out (some backups) leave it out.
     #[arg(long, value_name = "WAY", default_value = "local")]
     present_as: Present,
+    /// Show small pictures of photos without downloading any: those that Internxt has are put into this user's thumbnail
+    /// cache (`~/.cache/thumbnails`) when a folder is opened, readable by whoever can read your files; and of each JPEG or
+    /// PNG that is sent one is made and uploaded, encrypted like all else.
+    #[arg(long)]
+    thumbnails: bool,
     /// The unit of waits after failures and unclear answers; tests have no time.
     #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     pace: Duration,
@@ -164,6 +169,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
     if cache.starts_with(&mountpoint) || mountpoint.starts_with(&cache) {
         return Err(Exit::Mountpoint.because("the cache and the mountpoint must not lie within each other"));
     }
+    let thumbnails = args.thumbnails.then(|| desktop(&mountpoint)).transpose()?;
     paths::make_private(&cache)
         .map_err(|e| Exit::Cache.because(format!("{e:#}; choose another place with --cache-dir")))?;
     let seed = remote.account_seed();
@@ -182,6 +188,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             memory,
             brake_count: args.delete_brake,
             brake_percent: args.delete_brake_percent,
+            thumbnails,
             ..Config::default()
         },
         flush: args.flush_timeout,
@@ -197,6 +204,16 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
     };
     let last = serve::serve(rt, &plan, ctx, announce)?;
     Ok(serve::farewell(&last, &plan.cache, ctx))
+}
+
+/// Where desktops look for small pictures.
+fn desktop(mountpoint: &Path) -> anyhow::Result<Thumbnails> {
+    let cache = paths::desktop_cache()?;
+    if cache.starts_with(mountpoint) {
+        let cache = cache.display();
+        return Err(Exit::Mountpoint.because(format!("the thumbnails in {cache} must not lie below the mountpoint")));
+    }
+    Ok(Thumbnails { cache, mountpoint: mountpoint.to_owned() })
 }
 
 fn options(args: &Args, email: &str) -> MountOptions {

@@ -27,6 +27,11 @@ pub fn cache(given: Option<&Path>, account: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// `~/.cache`, in which desktops keep small pictures.
+pub fn desktop_cache() -> anyhow::Result<PathBuf> {
+    dirs::cache_dir().ok_or_else(|| anyhow!("there is no home directory; set HOME or XDG_CACHE_HOME"))
+}
+
 fn base(dir: Option<PathBuf>, instead: &str) -> anyhow::Result<PathBuf> {
     let dir = dir.ok_or_else(|| anyhow!("there is no home directory; set HOME or {instead}"))?;
     Ok(dir.join("inxtfs"))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cache::Gauge;
 use super::temporary::is_temporary;
+use super::thumbs::Thumbnails;
 use crate::remote::{Budget, Throttle};
 use crate::types::Kind;
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub host: String,
     /// Whose trash is in the root, by the number of the user.
     pub owner: u32,
+    /// Where small pictures of photos are put for desktops, in plain; `None`: nowhere, and none are made.
+    pub thumbnails: Option<Thumbnails>,
 }
 
 impl Default for Config {
@@ -89,6 +92,7 @@ impl Default for Config {
             memory: Budget::default(),
             host: "localhost".to_owned(),
             owner: rustix::process::geteuid().as_raw(),
+            thumbnails: None,
         }
     }
 }

@@ -39,6 +39,7 @@ mod rename;
 mod status;
 mod sync;
 mod temporary;
+mod thumbs;
 mod torn;
 mod tree;
 mod write;
@@ -64,6 +65,7 @@ pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use pins::Pin;
+pub use thumbs::Thumbnails;
 pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals};
 
 use crate::remote::Remote;
@@ -90,6 +92,7 @@ pub struct Fs {
     pins: pins::Pins,
     health: health::Health,
     quota: quota::Quota,
+    thumbs: thumbs::Thumbs,
     /// What a loss of power took, for the status.
     lost: parking_lot::Mutex<Vec<String>>,
     invalidate: invalidate::Invalidator,
@@ -121,6 +124,7 @@ impl Fs {
             pins: pins::Pins::default(),
             health: health::Health::default(),
             quota: quota::Quota::default(),
+            thumbs: thumbs::Thumbs::default(),
             lost: parking_lot::Mutex::default(),
             invalidate: invalidate::Invalidator::default(),
             cancel: CancellationToken::new(),
@@ -141,6 +145,7 @@ impl Fs {
         fs.spawn(health::heal(fs.clone()));
         fs.spawn(pins::run(fs.clone()));
         fs.spawn(clock::run(fs.clone()));
+        thumbs::spawn(&fs);
         if !fs.config.read_only {
             fs.spawn(push::run(fs.clone()));
         }

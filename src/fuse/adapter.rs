@@ -110,7 +110,9 @@ impl fuser::Filesystem for Adapter {
                 tracing::debug!(?wanted, "the kernel lacks a capability");
             }
         }
-        self.no_opendir = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
+        // Whoever shows pictures hears of each look into a folder, even if the kernel has the listing.
+        self.no_opendir = !self.fs.shows_pictures()
+            && config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(MAX_BACKGROUND);
         Ok(())
@@ -332,9 +334,12 @@ impl fuser::Filesystem for Adapter {
 
     /// Cookies carry all the state there is, so the kernel may do without opening. It keeps listings until a
     /// change in the folder, its own or one it is told of.
-    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, req: &Request, of: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         if self.no_opendir {
             return reply.error(Errno::ENOSYS);
+        }
+        if self.fs.shows_pictures() && !self.readers.is_background(req.pid()) {
+            self.fs.looked_into(ino(of));
         }
         reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE);
     }

@@ -224,6 +224,7 @@ pub(super) fn stored(fs: &Arc<Fs>, ino: Ino, row: &Row, what: &Stored) -> Result
     fs.quota.add(what.size);
     pull::apply(fs, told, pull::From::Feed)?;
     fs.drop_if_doomed(ino)?;
+    fs.picture_soon(ino);
     fs.push.wake();
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! the user did. [`save`] derives it, so no caller can forget to.
 
 mod blocked;
+mod pictures;
 mod pins;
 mod push;
 mod removals;
@@ -13,6 +14,7 @@ mod tree;
 mod watch;
 
 pub use blocked::{Blocked, News};
+pub use pictures::{note_picture, picture_of};
 pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, has_pin, pin, pin_above, pins, unpin};
 pub use push::{
     Intent, Queue, any_echo, any_unblocked, blocked_after, clear_intent, defer, due, due_tombs, echoed,

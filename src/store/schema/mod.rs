@@ -12,6 +12,7 @@ const STEPS: &[&[&str]] = &[
     &[include_str!("2_brake.sql"), include_str!("2_echoes.sql"), include_str!("2_watches.sql")],
     &[include_str!("3_pins.sql"), include_str!("3_totals.sql")],
     &[include_str!("4_trash.sql")],
+    &[include_str!("5_pictures.sql")],
 ];
 
 /// The newest version.
