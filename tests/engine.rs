@@ -38,6 +38,8 @@ mod rings;
 mod secrets;
 #[path = "engine/sends.rs"]
 mod sends;
+#[path = "engine/thumbs.rs"]
+mod thumbs;
 #[path = "engine/trash.rs"]
 mod trash;
 #[path = "engine/tree.rs"]
