@@ -91,9 +91,17 @@ pub fn set_thumbnail(file: &str, bucket: &str, object: &str, size: u64, pixels: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::request::Effect;
 
     fn read(json: &str) -> Option<PicturedFile> {
         serde_json::from_str(json).ok()
+    }
+
+    #[test]
+    fn pictures_are_asked_for_and_registered_in_the_last_lane_and_registered_once() {
+        assert_eq!(thumbnails_in("f", 50).lane, Lane::Background);
+        let set = set_thumbnail("f", "b", "o", 9, 300);
+        assert_eq!((set.lane, set.effect()), (Lane::Background, Effect::Once));
     }
 
     #[test]
