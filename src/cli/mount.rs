@@ -211,7 +211,9 @@ fn desktop(mountpoint: &Path) -> anyhow::Result<Thumbnails> {
     let cache = paths::desktop_cache()?;
     if cache.starts_with(mountpoint) {
         let cache = cache.display();
-        return Err(Exit::Mountpoint.because(format!("the thumbnails in {cache} must not lie below the mountpoint")));
+        return Err(
+            Exit::Mountpoint.because(format!("the thumbnails in {cache} must not lie below the mountpoint"))
+        );
     }
     Ok(Thumbnails { cache, mountpoint: mountpoint.to_owned() })
 }

@@ -65,8 +65,8 @@ pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use pins::Pin;
-pub use thumbs::Thumbnails;
 pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals};
+pub use thumbs::Thumbnails;
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;

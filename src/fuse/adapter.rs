@@ -111,8 +111,8 @@ impl fuser::Filesystem for Adapter {
             }
         }
         // Whoever shows pictures hears of each look into a folder, even if the kernel has the listing.
-        self.no_opendir = !self.fs.shows_pictures()
-            && config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
+        self.no_opendir =
+            !self.fs.shows_pictures() && config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(MAX_BACKGROUND);
         Ok(())

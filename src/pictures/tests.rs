@@ -31,7 +31,17 @@ fn at(picture: &Picture, x: u32, y: u32) -> [u8; 4] {
 /// The middles of the quarters, as they are read.
 fn quarters(picture: &Picture) -> [[u8; 4]; 4] {
     let (w, h) = picture.size();
-    let clean = |[r, g, b, a]: [u8; 4]| [r, g, b, a].map(|v| if v < 32 { 0 } else if v > 223 { 255 } else { v });
+    let clean = |[r, g, b, a]: [u8; 4]| {
+        [r, g, b, a].map(|v| {
+            if v < 32 {
+                0
+            } else if v > 223 {
+                255
+            } else {
+                v
+            }
+        })
+    };
     [(w / 4, h / 4), (w * 3 / 4, h / 4), (w / 4, h * 3 / 4), (w * 3 / 4, h * 3 / 4)]
         .map(|(x, y)| clean(at(picture, x, y)))
 }
@@ -160,6 +170,8 @@ fn desktop_file(cache: &Path, uri: &str) -> std::path::PathBuf {
 
 #[test]
 fn addresses_are_written_as_glib_writes_them() {
-    assert_eq!(uri_of(Path::new("/a b/ä#1;[x]~(2)&c=d+e,f:g@h!.png")),
-        "file:///a%20b/%C3%A4%231%3B%5Bx%5D~(2)&c=d+e,f:g@h!.png");
+    assert_eq!(
+        uri_of(Path::new("/a b/ä#1;[x]~(2)&c=d+e,f:g@h!.png")),
+        "file:///a%20b/%C3%A4%231%3B%5Bx%5D~(2)&c=d+e,f:g@h!.png"
+    );
 }

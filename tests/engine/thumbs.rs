@@ -157,7 +157,11 @@ fn a_picture_is_fetched_once_a_version_and_not_at_all_if_the_desktop_has_it() {
     d.e.restart();
     d.e.hydrated();
     d.look_at_all("d.jpg");
-    assert_eq!((d.asked(Method::Thumbnail), d.shown("a.jpg")), (5, Some((60, 40))), "after a restart it is, once");
+    assert_eq!(
+        (d.asked(Method::Thumbnail), d.shown("a.jpg")),
+        (5, Some((60, 40))),
+        "after a restart it is, once"
+    );
     assert_eq!(d.asked(Method::Thumbnails), pages + 1);
     let theirs = std::fs::read(d.place("large", "b.jpg")).unwrap();
     d.look_at_all("e.jpg");

@@ -35,8 +35,8 @@ const NONE_FOR: Duration = Duration::from_secs(600);
 
 /// Extensions of what clients make pictures of.
 const PICTURED: [&str; 19] = [
-    "jpg", "jpeg", "jpe", "png", "gif", "bmp", "webp", "tif", "tiff", "heic", "heif", "avif", "svg", "pdf", "mp4",
-    "mov", "webm", "mkv", "avi",
+    "jpg", "jpeg", "jpe", "png", "gif", "bmp", "webp", "tif", "tiff", "heic", "heif", "avif", "svg", "pdf",
+    "mp4", "mov", "webm", "mkv", "avi",
 ];
 
 /// Where small pictures are put.
@@ -137,7 +137,9 @@ impl Fs {
     /// What is shown of a file that is as the server has it. `folder`: where it lies, if that is known.
     fn shown(&self, conn: &Conn, node: &Node, folder: Option<&Shelf>) -> store::Result<Option<Shown>> {
         let as_sent = node.kind == Kind::File && node.linked && !node.tomb && !node.content_dirty();
-        let (Some(version), Some(parent)) = (node.version().filter(|_| as_sent), node.parent) else { return Ok(None) };
+        let (Some(version), Some(parent)) = (node.version().filter(|_| as_sent), node.parent) else {
+            return Ok(None);
+        };
         let found;
         let folder = match folder {
             Some(folder) => folder,

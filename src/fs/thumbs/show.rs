@@ -100,9 +100,11 @@ fn lacking(fs: &Arc<Fs>, desktop: &Desktop, folder: Ino) -> Result<HashMap<NodeI
             Ok((some, last))
         })?;
         // The desktop's files are looked at while no reader of the database is held.
-        wanted.extend(some.into_iter().filter(|(_, w)| {
-            !fs.thumbs.has_looked(&w.shown) && desktop.lacks(&w.shown.uri, w.shown.mtime)
-        }));
+        wanted.extend(
+            some.into_iter().filter(|(_, w)| {
+                !fs.thumbs.has_looked(&w.shown) && desktop.lacks(&w.shown.uri, w.shown.mtime)
+            }),
+        );
         seen += PAGE;
         match last {
             Some(last) if seen < FILES_MAX => after = last,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::errors::{of_change, of_read};
 use super::{Core, rows, upload};
-use crate::api::drive::{self, LIST_PAGE, PicturedFile};
 use crate::api::Lane;
+use crate::api::drive::{self, LIST_PAGE, PicturedFile};
 use crate::remote::{Body, Class, Result, Row, Status, Thumbnail, Thumbnails};
 use crate::types::{NodeId, Timestamp, Version};
 
@@ -19,7 +19,8 @@ impl Core {
         let page = self.session.drive(&drive::thumbnails_in(folder.as_str(), skip)).await.map_err(of_read)?;
         let next = (page.files.len() as u64 >= LIST_PAGE).then_some(skip + LIST_PAGE);
         // An odd row spoils nothing: the listing that somebody waits for tells of it.
-        let files = page.files.into_iter().filter_map(|file| serde_json::from_value::<PicturedFile>(file).ok());
+        let files =
+            page.files.into_iter().filter_map(|file| serde_json::from_value::<PicturedFile>(file).ok());
         Ok(Thumbnails { found: files.filter_map(pictured).collect(), next })
     }
 }

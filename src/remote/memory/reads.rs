@@ -89,11 +89,8 @@ impl State {
     pub fn thumbnails(&self, folder: &NodeId, skip: u64) -> Thumbnails {
         let rows = self.view();
         let at = usize::try_from(skip).unwrap_or(usize::MAX);
-        let page: Vec<_> = state::children(rows, folder)
-            .filter(|r| r.kind == Kind::File)
-            .skip(at)
-            .take(LISTED)
-            .collect();
+        let page: Vec<_> =
+            state::children(rows, folder).filter(|r| r.kind == Kind::File).skip(at).take(LISTED).collect();
         let next = (page.len() == LISTED).then_some(skip + LISTED as u64);
         // Not replicated late: what is registered shows at once.
         let of = |row: &Row| self.rows.get(&row.id).and_then(|r| r.thumbnail.clone());
