@@ -389,6 +389,7 @@ async fn a_picture_is_shown_by_listings_alone_and_a_new_one_takes_its_row() {
     let (status, first) = rig.ask("POST", "/files/thumbnail", body("one")).await;
     assert_eq!((status, &first["bucketId"], &first["bucketFile"]), (201, &json!("b"), &json!("one")));
     assert_eq!(first.get("bucket_file"), None);
+    rig.shared.world.advance(Duration::from_secs(1));
     let (status, second) = rig.ask("POST", "/files/thumbnail", body("two")).await;
     assert_eq!((status, &second["id"], &second["createdAt"]), (201, &first["id"], &first["createdAt"]));
     assert_ne!(second["updatedAt"], first["updatedAt"]);
