@@ -199,7 +199,8 @@ fn a_photo_that_was_moved_keeps_its_picture() {
     d.e.restart();
     d.look("");
     eventually("they moved it, and it is shown", || d.shown("c.jpg").is_some());
-    // But not once it is another.
+    // But not once it is another, of another second: that is what desktops go by.
+    d.e.cloud.advance(std::time::Duration::from_secs(2));
     d.e.foreign_write(&row.id, UPRIGHT);
     d.e.polls(2);
     d.look_at_all("d.jpg");
