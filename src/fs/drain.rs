@@ -150,7 +150,10 @@ impl Fs {
 
     /// Whether the queue holds something that does not wait for a person.
     fn is_anything_left(&self) -> bool {
-        let left = self.db().read(|c| nodes::any_unblocked(c, !brake::holds_any(c)?));
+        let left = self.db().read(|c| {
+            let purges = brake::hold(c)?.is_none() && nodes::count_purges(c)? > 0;
+            Ok(purges || nodes::any_unblocked(c, !brake::holds_any(c)?)?)
+        });
         left.unwrap_or_else(|e| {
             tracing::error!(error = %e, "the queue cannot be read");
             false
