@@ -77,7 +77,8 @@ pub async fn pages_reach_all_pictures(h: &Harness) {
         }
     }
     let mut found: Vec<_> = all(h, &dir).await.into_iter().map(|(row, _)| row.id).collect();
-    (found.sort(), wanted.sort());
+    found.sort();
+    wanted.sort();
     assert_eq!(found, wanted);
     assert_eq!(all(h, &stranger()).await, []);
 }

@@ -150,7 +150,8 @@ fn a_picture_is_fetched_once_a_version_and_not_at_all_if_the_desktop_has_it() {
     assert_eq!(d.asked(Method::Thumbnail), 2);
     // Others may throw theirs away: it was theirs.
     std::fs::remove_file(d.place("large", "a.jpg")).unwrap();
-    (d.look(""), d.look(""));
+    d.look("");
+    d.look("");
     d.look_at_all("c.jpg");
     assert_eq!((d.asked(Method::Thumbnail), d.shown("a.jpg")), (3, None));
     let pages = d.asked(Method::Thumbnails);
