@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use inxtfs::fs::Thumbnails;
+use inxtfs::fs::{Disk, Gauge, Thumbnails};
 
 use super::world::{World, quick};
 use crate::programs::{eventually, sh};
@@ -16,6 +16,8 @@ const PHOTOS: usize = 60;
 fn photos(folders: &[&str], cache: &Path) -> World {
     let mut world = World::down(quick());
     let mountpoint = world.root().to_owned();
+    // However full this disk is: what was sent stays long enough for a picture to be made of it.
+    world.config.disk = Gauge::new(|_| Some(Disk { total: 1 << 40, free: 1 << 39 }));
     world.config.thumbnails = Some(Thumbnails { cache: cache.to_owned(), mountpoint });
     world.mount();
     let mark = world.mark();
