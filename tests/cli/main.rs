@@ -5,6 +5,7 @@ mod decide;
 mod ends;
 mod figures;
 mod flow;
+mod photos;
 mod pins;
 mod points;
 mod reading;
