@@ -40,13 +40,17 @@ pub enum Exit {
     Busy = 13,
     /// Exported, but some bytes could not be read.
     Incomplete = 14,
+    /// Something keeps mounts from working.
+    Unwell = 15,
+    /// Content does not match its hash.
+    Damaged = 16,
     /// Interrupted while waiting; the mount goes on.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Exit; 16] = [
+    pub const ALL: [Exit; 18] = [
         Exit::Ok,
         Exit::Other,
         Exit::Usage,
@@ -62,6 +66,8 @@ impl Exit {
         Exit::NotRunning,
         Exit::Busy,
         Exit::Incomplete,
+        Exit::Unwell,
+        Exit::Damaged,
         Exit::Interrupted,
     ];
 
@@ -96,6 +102,8 @@ impl Exit {
             Exit::NotRunning => "no mount is running there",
             Exit::Busy => "files are open below the mountpoint",
             Exit::Incomplete => "exported, but some bytes could not be read; the message says which",
+            Exit::Unwell => "`inxtfs doctor` found what keeps mounts from working",
+            Exit::Damaged => "content on the server does not match its hash; the message says which",
             Exit::Interrupted => "interrupted while waiting; the mount goes on",
         }
     }
@@ -167,6 +175,7 @@ fn of_login(error: &LoginError) -> Option<Exit> {
     match error {
         E::WrongPassword | E::WrongTotp | E::TotpNeeded | E::Blocked(_) => Some(Exit::WrongCredentials),
         E::ForeignBackupKey | E::BadMnemonic => Some(Exit::WrongCredentials),
+        E::Ended => Some(Exit::NotLoggedIn),
         E::PlanAccess(_) => Some(Exit::Plan),
         E::Offline(_) | E::Busy(_) => Some(Exit::Offline),
         E::WebLoginNeeded | E::Protocol(_) => None,

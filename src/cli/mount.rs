@@ -78,6 +78,10 @@ pub struct Args {
     /// See --delete-brake.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete_brake_percent: u8,
+    /// Tell on the desktop (by `notify-send`) when something cannot be sent, the session is lost, or all is saved after
+    /// a while; at most one message of a kind in five minutes.
+    #[arg(long)]
+    notify: bool,
     #[command(flatten)]
     limits: Limits,
     /// A program that nobody waits for, by the name `ps` shows (a star at its end stands for anything). It gets no
@@ -169,6 +173,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             brake_percent: args.delete_brake_percent,
             ..Config::default()
         },
+        notify: args.notify,
         flush: args.flush_timeout,
         folder: args.folder.clone(),
         options: options(args, &credentials.email),

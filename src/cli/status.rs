@@ -9,7 +9,7 @@ use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::item::Item;
 use super::term::{bytes, changes, plain};
-use super::{brake, limits, term};
+use super::{brake, flush, limits, term, watch};
 use crate::control;
 use crate::control::client::Found;
 use crate::control::wire::Identity;
@@ -20,6 +20,9 @@ const SHOWN: usize = 12;
 
 /// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session. Of a file or folder on one:
 /// whether it is sent, and how much of it is here.
+///
+/// With -q it prints nothing and ends with 0 only if all is on the server, so that `inxtfs status -q && systemctl
+/// poweroff` waits for nobody and loses nothing; 10, 11 or 3 say why not (see the exit codes).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which mount, or which file or folder; all mounts if left out.
@@ -27,6 +30,9 @@ pub struct Args {
     /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`, or `{"item": …}`.
     #[arg(long)]
     json: bool,
+    /// Go on showing, with rates, graphs and the time left, until Ctrl-C; without a terminal a line a second.
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 #[derive(Serialize)]
@@ -48,6 +54,9 @@ struct Mount<'a> {
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
+    if args.watch {
+        return block_on(watch::run(&client, args.path.as_deref()));
+    }
     let found = block_on(async {
         match &args.path {
             Some(path) => Ok(vec![client.status(path).await]),
@@ -67,6 +76,10 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
             Ok(mount) => mounts.push(mount),
             Err(e) => failed = Some(e),
         }
+    }
+    if ctx.quiet && !args.json {
+        let worst = mounts.iter().map(|f| flush::rest(&f.status)).max_by_key(|exit| exit.code());
+        return failed.map_or(Ok(worst.unwrap_or(Exit::Ok)), |e| Err(e.into()));
     }
     if args.json {
         let answer =
@@ -111,6 +124,9 @@ fn print(found: &Found) {
     for lost in status.lost.iter().take(SHOWN) {
         println!("  lost     {}", plain(lost));
     }
+    if status.paused {
+        println!("  paused   nothing is sent; `inxtfs resume` goes on");
+    }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
         println!("           {}", line(item));
@@ -144,7 +160,8 @@ fn pinned(status: &Status) -> String {
     format!("{} of {} here{problem}", bytes(all.here), bytes(all.bytes))
 }
 
-fn session(state: &SessionState) -> String {
+/// Session and network, in words.
+pub fn session(state: &SessionState) -> String {
     match state {
         SessionState::Online => "online".to_owned(),
         SessionState::Offline { since: 0, why } => format!("offline: {}; goes on by itself", plain(why)),
@@ -173,7 +190,8 @@ fn queue(status: &Status) -> String {
     text
 }
 
-fn line(item: &QueueItem) -> String {
+/// An item of the queue in one line.
+pub fn line(item: &QueueItem) -> String {
     let state = match item.state {
         ItemState::Waiting => "waiting".to_owned(),
         ItemState::Sending if item.size > 0 => format!("{} of {}", bytes(item.sent), bytes(item.size)),

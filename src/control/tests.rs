@@ -25,6 +25,8 @@ fn status(items: u64) -> Status {
         cache_size: 0,
         pinned: crate::fs::Pinned::default(),
         staged: 0,
+        paused: false,
+        traffic: crate::fs::Traffic::default(),
         quota_used: None,
         quota_total: None,
         hydrated: true,

@@ -61,6 +61,8 @@ impl Fs {
             },
             queue: items.into_iter().map(|(n, path)| self.item(&n, path, brake.is_some())).collect(),
             bandwidth: self.config.throttle.get(),
+            paused: self.is_paused(),
+            traffic: self.config.throttle.passed(),
             cache_used: usage.cached,
             cache_size: self.cache_bound(),
             pinned: self.pins.told(),
@@ -100,6 +102,10 @@ impl Fs {
     /// state that only a person can resolve (blocked items, files still being written, session lost): the status
     /// then says which.
     pub async fn drain(self: &Arc<Self>) -> Status {
+        // Whoever is to wait for it, or to send it, does not want the pause any more: that is said before.
+        if self.is_paused() {
+            return self.status();
+        }
         let mut rewake = tokio::time::Instant::now();
         let mut stuck_looks = 0;
         loop {

@@ -39,6 +39,7 @@ mod sync;
 mod temporary;
 mod torn;
 mod tree;
+mod upkeep;
 mod write;
 mod xattr;
 
@@ -62,7 +63,8 @@ pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use pins::Pin;
-pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals};
+pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals, Traffic};
+pub use upkeep::Conflict;
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::remote::Bandwidth;
+pub use crate::remote::{Bandwidth, Traffic};
 
 /// A node that differs from the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,6 +129,12 @@ pub struct Status {
     /// Bounds on the bytes a second.
     #[serde(default)]
     pub bandwidth: Bandwidth,
+    /// A person wants nothing to be sent for now.
+    #[serde(default)]
+    pub paused: bool,
+    /// Bytes of contents sent and fetched since the mount began.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// Bytes of cached content on disk.
     pub cache_used: u64,
     /// Its bound: what was asked for, less while the disk is nearly full.

@@ -1,15 +1,21 @@
 //! The program as people use it: the real binary, real mounts, real tools, and the emulator for the service.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod asked;
 mod decide;
+mod direct;
+mod doctor;
 mod ends;
 mod figures;
 mod flow;
+mod keys;
+mod pages;
 mod pins;
 mod points;
 mod reading;
 mod refused;
 mod secrets;
 mod session;
+mod system;
 mod trouble;
 mod world;

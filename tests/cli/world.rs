@@ -198,6 +198,18 @@ impl World {
         logs.map(|p| std::fs::read_to_string(p).unwrap()).collect()
     }
 
+    /// Bucket and object of the file with this name, as the service tells its owner.
+    pub fn object_of(&self, stem: &str) -> (String, String) {
+        let token = self.shared().world.issue_token(EMAIL, Duration::from_secs(600)).unwrap();
+        let bearer = format!("authorization: Bearer {token}");
+        let url = format!("{}/drive/files?status=EXISTS&limit=1000&offset=0", self.gateway());
+        let text = tool("curl", &["-sSf", "-H", &bearer, &url].map(AsRef::as_ref));
+        let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let row = rows.as_array().unwrap().iter().find(|row| row["plainName"] == stem).unwrap();
+        let field = |name: &str| row[name].as_str().unwrap().to_owned();
+        (field("bucket"), field("fileId"))
+    }
+
     pub fn throw_cache_away(&self) {
         std::fs::remove_dir_all(self.path(".cache")).unwrap();
     }

@@ -12,14 +12,16 @@ pub use account::{
 };
 pub use files::{
     ExistingFiles, FileEntry, FilesPage, KeptVersion, NewContent, SameObject, create_file, delete_file,
-    file_feed, file_meta, file_versions, files_existing, files_in, patch_file, replace_file,
+    file_feed, file_meta, file_versions, files_existing, files_in, patch_file, replace_file, restore_version,
 };
 pub use folders::{
     ExistingFolders, FoldersPage, create_folder, delete_folder, folder_feed, folder_meta, folders_existing,
     folders_in, patch_folder,
 };
 pub use model::{FileRow, FolderRow, RowStatus};
-pub use trash::{TRASH_BATCH, trash};
+pub use trash::{
+    TRASH_BATCH, TrashPage, Trashed, TrashedFrom, empty_trash, trash, trashed_files, trashed_folders,
+};
 
 /// Rows of one page of a folder's listing; the service takes no more.
 pub const LIST_PAGE: u64 = 50;

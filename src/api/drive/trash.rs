@@ -1,9 +1,13 @@
 //! The trash.
 
 use reqwest::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::{Drive, Request};
+use super::super::wire::text;
+use super::super::{Drive, Lane, Request};
+use super::{FileRow, FolderRow, LIST_PAGE};
 use crate::types::Kind;
 
 /// Rows of one request; the service takes no more.
@@ -23,4 +27,65 @@ pub fn trash<'a>(items: impl IntoIterator<Item = (Kind, &'a str)>) -> Request<Dr
         })
         .collect();
     Request::empty(Method::POST, "storage/trash/add".to_owned()).body(json!({ "items": items }))
+}
+
+/// Something in the trash.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trashed<R> {
+    /// The row itself.
+    #[serde(flatten)]
+    pub row: R,
+    /// When the service deletes it, as text.
+    #[serde(default, deserialize_with = "text")]
+    pub expires_at: Option<String>,
+    /// The folder it was in, if that is still known.
+    #[serde(default)]
+    pub parent: Option<TrashedFrom>,
+}
+
+/// The folder that something was trashed from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrashedFrom {
+    /// Its identity.
+    #[serde(default, deserialize_with = "text")]
+    pub uuid: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub plain_name: Option<String>,
+}
+
+/// A page of the trash.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TrashPage<R> {
+    /// What was trashed itself, not what lies below it.
+    #[serde(default = "Vec::new")]
+    pub result: Vec<Trashed<R>>,
+}
+
+/// At most 50 files in the trash.
+#[must_use]
+pub fn trashed_files(offset: u64) -> Request<Drive, TrashPage<FileRow>> {
+    trashed("files", offset)
+}
+
+/// At most 50 folders in the trash.
+#[must_use]
+pub fn trashed_folders(offset: u64) -> Request<Drive, TrashPage<FolderRow>> {
+    trashed("folders", offset)
+}
+
+fn trashed<R: DeserializeOwned>(kind: &str, offset: u64) -> Request<Drive, TrashPage<R>> {
+    Request::json(Method::GET, "storage/trash/paginated".to_owned())
+        .query("type", kind)
+        .query("limit", LIST_PAGE)
+        .query("offset", offset)
+        .lane(Lane::Look)
+}
+
+/// Deletes all that is in the trash, for good.
+#[must_use]
+pub fn empty_trash() -> Request<Drive, ()> {
+    Request::empty(Method::DELETE, "storage/trash/all".to_owned()).lane(Lane::Look)
 }

@@ -18,7 +18,7 @@ pub(super) mod trash;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -48,6 +48,8 @@ pub(super) struct Push {
     finished: watch::Sender<u64>,
     trashing: tokio::sync::Mutex<()>,
     names: names::Names,
+    /// A person wants nothing to be begun.
+    pub(super) paused: AtomicBool,
 }
 
 impl Push {
@@ -60,6 +62,7 @@ impl Push {
             finished: watch::Sender::new(0),
             trashing: tokio::sync::Mutex::new(()),
             names: names::Names::default(),
+            paused: AtomicBool::new(false),
         }
     }
 
@@ -164,6 +167,9 @@ pub(super) async fn run(fs: Arc<Fs>) {
 
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
+    if fs.is_paused() {
+        return Ok(NAP);
+    }
     let now = now_ms();
     let (due, tombs) = fs.db().read(|c| {
         let tombs = if brake::holds_any(c)? { Vec::new() } else { nodes::due_tombs(c, now, 1)? };

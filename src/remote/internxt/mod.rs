@@ -3,7 +3,9 @@
 mod changes;
 mod download;
 mod errors;
+mod keep;
 mod objects;
+mod proof;
 mod rows;
 mod tree;
 mod upload;
@@ -25,6 +27,8 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use self::errors::of_read;
+pub use self::keep::{Former, Trashed};
+pub use self::proof::Proof;
 use super::session::{Secrets, Session, SessionHealth};
 use super::{
     Account, Body, ByteStream, Cursor, Error, Event, EventStream, Limits, NewFile, Page, Remote, Replacement,

@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// A page of a feed, and how many rows it had before odd ones were left out.
-    async fn feed(&self, kind: Kind, query: FeedQuery) -> Result<(Vec<Row>, u64)> {
+    pub(super) async fn feed(&self, kind: Kind, query: FeedQuery) -> Result<(Vec<Row>, u64)> {
         let request = match kind {
             Kind::File => drive::file_feed(query),
             Kind::Folder => drive::folder_feed(query),

@@ -124,19 +124,29 @@ impl Secrets for FileSecrets {
     }
 
     fn forget(&self) -> Result<(), SecretsError> {
-        for path in [&self.file, &self.key] {
-            match fs::remove_file(path) {
+        // Without the key the rest is noise, whatever becomes of it.
+        for path in [&self.key, &self.file] {
+            match destroy(path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(path)(e)),
                 _ => {}
             }
         }
-        Ok(())
+        if self.key.parent().is_some_and(Path::exists) { sync_dir(&self.key) } else { Ok(()) }
     }
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SecretsError {
     let path = path.to_owned();
     |source| SecretsError::Io { path, source }
+}
+
+/// Overwrites a file before it goes.
+fn destroy(path: &Path) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let len = usize::try_from(file.metadata()?.len().min(MAX)).unwrap_or(0);
+    file.write_all(&vec![0; len])?;
+    file.sync_all()?;
+    fs::remove_file(path)
 }
 
 /// A file's bytes, if nobody else may read them.

@@ -11,10 +11,12 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use credentials::Credentials;
+pub use credentials::{Again, Credentials};
 pub use file_secrets::FileSecrets;
 pub(super) use live::{Failure, Session};
-pub use login::{Login, LoginError, login, logout, needs_totp};
+pub use login::{
+    KeySource, Login, LoginError, login, login_from, logout, needs_totp, opens_with, with_token,
+};
 
 /// How the session fares.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -38,6 +38,7 @@ fn credentials(gateway: &Gateway, token: &str) -> Credentials {
         bucket: "6b023f4716b232cd334cadf7".to_owned(),
         root: "d5102fa9-aff9-43b0-88ca-5902bfd703da".to_owned(),
         gateway: gateway.to_string(),
+        again: None,
     }
 }
 
