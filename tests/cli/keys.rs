@@ -137,7 +137,6 @@ fn a_machine_that_nobody_attends_logs_in_again_once() {
     assert!(shown.contains("stored password"), "{shown}");
 
     // A person logs in; then the password is another one.
-    world.shared().world.advance(Duration::from_secs(60));
     login_with(&world, tfa, "demo", &["--totp-secret-file", secret, "--unattended"]).expect(0);
     eventually("it is online", || state() == "online");
     let mark = world.log().mark();

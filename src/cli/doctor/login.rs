@@ -83,11 +83,10 @@ pub async fn service(ctx: &Context, credentials: Option<&Credentials>) -> Vec<Fi
 fn clock(there: i64, here: i64) -> Finding {
     const CHECK: &str = "clock";
     let off = there.abs_diff(here);
-    let level = match off {
-        0..=OFF => return Finding::ok(CHECK, format!("{off} s off the service's")),
-        ..=FAR_OFF => Level::Warn,
-        _ => Level::Fail,
-    };
+    if off <= OFF {
+        return Finding::ok(CHECK, format!("{off} s off the service's"));
+    }
+    let level = if off <= FAR_OFF { Level::Warn } else { Level::Fail };
     let way = if here > there { "ahead of" } else { "behind" };
     let says = format!("this machine's clock is {off} s {way} the service's");
     Finding::new(CHECK, level, says, "`timedatectl set-ntp true` (as root), or set the clock")
