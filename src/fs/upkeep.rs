@@ -35,12 +35,12 @@ impl Fs {
         let Some(id) = node.id().cloned() else { return Ok(()) };
         match node.kind {
             Kind::Folder => {
-                let rows = self.remote.list(&id).await?;
-                pull::apply_listing(self, ino, rows)
+                let rows = self.health.note(self.remote.list(&id).await)?;
+                self.blocking(move |fs| pull::apply_listing(fs, ino, rows)).get().await
             }
             Kind::File => {
-                let row = self.remote.stat(Kind::File, &id).await?;
-                pull::apply(self, vec![row], pull::From::Fresh)
+                pull::look_at(self, Kind::File, &id, pull::From::Fresh, pull::Missing::Gone).await?;
+                Ok(())
             }
         }
     }
