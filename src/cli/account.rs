@@ -9,11 +9,16 @@ use crate::api::{Gateway, Tuning};
 use crate::remote::internxt::{Internxt, Options};
 use crate::remote::session::{Credentials, FileSecrets, Secrets};
 
-/// Where the login is kept.
-pub fn secrets(ctx: &Context) -> anyhow::Result<Arc<dyn Secrets>> {
+/// The file of the login, wherever its key is.
+pub fn file(ctx: &Context) -> anyhow::Result<FileSecrets> {
     let dir = ctx.config_dir()?;
     paths::make_private(&dir)?;
-    Ok(Arc::new(FileSecrets::new(dir.join("credentials"))))
+    Ok(FileSecrets::new(dir.join("credentials")))
+}
+
+/// Where the login is kept.
+pub fn secrets(ctx: &Context) -> anyhow::Result<Arc<dyn Secrets>> {
+    Ok(Arc::new(file(ctx)?))
 }
 
 /// The login, or the advice to log in.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::remote::session::LoginError;
+use crate::remote::session::{LoginError, SecretsError};
 use crate::{control, fs, fuse, remote, store};
 
 /// How a command ended.
@@ -44,13 +44,15 @@ pub enum Exit {
     Unwell = 15,
     /// Content does not match its hash.
     Damaged = 16,
+    /// There is a login, and what opens it cannot be had here or now.
+    KeyAway = 17,
     /// Interrupted while waiting; the mount goes on.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Exit; 18] = [
+    pub const ALL: [Exit; 19] = [
         Exit::Ok,
         Exit::Other,
         Exit::Usage,
@@ -68,6 +70,7 @@ impl Exit {
         Exit::Incomplete,
         Exit::Unwell,
         Exit::Damaged,
+        Exit::KeyAway,
         Exit::Interrupted,
     ];
 
@@ -104,6 +107,7 @@ impl Exit {
             Exit::Incomplete => "exported, but some bytes could not be read; the message says which",
             Exit::Unwell => "`inxtfs doctor` found what keeps mounts from working",
             Exit::Damaged => "content on the server does not match its hash; the message says which",
+            Exit::KeyAway => "the login cannot be opened: its keyring is locked or away; the message says what would help",
             Exit::Interrupted => "interrupted while waiting; the mount goes on",
         }
     }
@@ -153,6 +157,9 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(e) = error.downcast_ref::<LoginError>() {
         return of_login(e);
+    }
+    if let Some(SecretsError::KeyAway { .. }) = error.downcast_ref::<SecretsError>() {
+        return Some(Exit::KeyAway);
     }
     if let Some(e) = error.downcast_ref::<remote::Error>() {
         return of_remote(e);

@@ -14,7 +14,9 @@ use super::{account, backup_key, browser, term};
 use crate::api::Gateway;
 use crate::crypto::totp;
 use crate::remote::internxt::{Internxt, Options, Proof};
-use crate::remote::session::{self, Again, Credentials, KeySource, Login, LoginError, Secrets, SecretsError};
+use crate::remote::session::{
+    self, Again, Credentials, FileSecrets, KeyPlace, KeySource, Login, LoginError, Secrets, SecretsError,
+};
 use crate::types::Timestamp;
 
 /// Far above any password or backup key.
@@ -60,21 +62,70 @@ pub struct Args {
     /// Take the backup key for the account's even if it holds nothing that could prove it.
     #[arg(long, requires = "backup_key")]
     trust_backup_key: bool,
+    /// Where the key is kept that opens the login on this machine.
+    #[arg(long, value_name = "PLACE", default_value = "auto")]
+    keep_key: KeepKey,
+}
+
+/// See [`KeyPlace`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum KeepKey {
+    /// What systemd handed in, if it did; else the desktop's keyring, if it is open; else a file.
+    Auto,
+    /// The desktop's keyring (GNOME Keyring, KWallet, KeePassXC: Secret Service): what the password of the desktop opens.
+    Keyring,
+    /// A file beside the login. Whoever has the configuration folder and this machine's id opens it.
+    File,
+    /// The credential `inxtfs.key` of a unit (LoadCredential= or LoadCredentialEncrypted=): 32 bytes, or as many in hex.
+    Systemd,
+}
+
+impl KeepKey {
+    /// Looks before anything depends on it: a login is tried once.
+    fn place(self, file: &FileSecrets) -> Result<KeyPlace, SecretsError> {
+        let place = match self {
+            KeepKey::Auto => return Ok(file.best_place()),
+            KeepKey::Keyring => KeyPlace::Keyring,
+            KeepKey::File => KeyPlace::File,
+            KeepKey::Systemd => KeyPlace::Systemd,
+        };
+        file.check_place(place).map(|()| place)
+    }
 }
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let gateway = ctx.gateway()?;
-    let secrets = account::secrets(ctx)?;
+    let (file, keep) = (account::file(ctx)?, args.keep_key);
+    let place = keep.place(&file)?;
     let credentials = if args.browser {
         browser::login(&gateway, !args.no_open, args.yes, ctx)?
     } else {
         with_password(args, &gateway, ctx)?
     };
-    secrets.save(&credentials).context("keeping the login")?;
+    let place = store(file, place, keep == KeepKey::Auto, &credentials).context("keeping the login")?;
     println!("Logged in as {}.", credentials.email);
+    ctx.say(&format!("What opens the login on this machine is kept in {place}."));
     ctx.say("Next: `inxtfs mount FOLDER` (an empty folder).");
     Ok(Exit::Ok)
+}
+
+/// Keeps the login, and tells where its key is. A keyring that is open may refuse all the same: then, if nobody insists on it,
+/// the file does, rather than that the login is lost.
+fn store(
+    file: FileSecrets,
+    place: KeyPlace,
+    yielding: bool,
+    credentials: &Credentials,
+) -> Result<KeyPlace, SecretsError> {
+    let file = file.keeping(place);
+    match file.save(credentials) {
+        Err(SecretsError::KeyAway { why, .. }) if yielding && place != KeyPlace::File => {
+            tracing::info!(why, "the key goes to a file");
+            file.keeping(KeyPlace::File).save(credentials).map(|()| KeyPlace::File)
+        }
+        saved => saved.map(|()| place),
+    }
 }
 
 fn with_password(args: Args, gateway: &Gateway, ctx: &Context) -> anyhow::Result<Credentials> {

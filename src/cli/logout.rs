@@ -6,7 +6,7 @@ use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::{account, paths, term};
 use crate::crypto::seal::Key;
-use crate::remote::session::{self, Credentials};
+use crate::remote::session::{self, Credentials, KeyPlace, Secrets as _};
 use crate::store::{self, Store, nodes};
 
 /// Ends the session and forgets it on this machine.
@@ -28,8 +28,9 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let secrets = account::secrets(ctx)?;
-    let credentials = account::credentials(secrets.as_ref())?;
+    let secrets = account::file(ctx)?;
+    let credentials = account::credentials(&secrets)?;
+    let place = secrets.place()?;
     let cache = paths::cache(args.cache_dir.as_deref(), &credentials.account)?;
     if args.purge {
         check_unused(&credentials, ctx)?;
@@ -46,6 +47,9 @@ pub fn run(args: &Args, ctx: &Context) -> anyhow::Result<Exit> {
         ctx.say(&format!("The service was not told ({e}); the session ends there by itself within days."));
     }
     println!("Logged out {}.", credentials.email);
+    if place == Some(KeyPlace::Systemd) {
+        ctx.say("The credential inxtfs.key stays where its unit has it from; it opens nothing any more.");
+    }
     if args.purge {
         ctx.say("Nothing of the account is left on this machine.");
     }

@@ -8,10 +8,14 @@ use super::context::Context;
 use super::exit::Exit;
 use super::limits::Limits;
 use super::serve::{self, Plan};
-use super::{account, daemon, paths, point};
+use super::{account, daemon, paths, point, systemd};
 use crate::fs::{Config, Mtimes};
 use crate::fuse::MountOptions;
+use crate::remote::session::{KeyPlace, SecretsError};
 use crate::units;
+
+/// Between two looks at a keyring that is not open yet.
+const KEYRING_TICK: Duration = Duration::from_secs(3);
 
 /// Mounts the drive on a folder.
 ///
@@ -143,6 +147,7 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
 
 fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) -> anyhow::Result<Exit> {
     let mountpoint = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
+    wait_for_keyring(ctx)?;
     let rt = serve::runtime()?;
     let tuning = args.limits.tuning();
     let (throttle, memory) = (tuning.throttle.clone(), tuning.memory.clone());
@@ -187,6 +192,24 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
     };
     let last = serve::serve(rt, &plan, ctx, announce)?;
     Ok(serve::farewell(&last, &plan.cache, ctx))
+}
+
+/// What a service manager starts together with the desktop may be there before the keyring is open. Somebody at a terminal
+/// is told at once instead.
+fn wait_for_keyring(ctx: &Context) -> anyhow::Result<()> {
+    let mut told = false;
+    while systemd::is_told() {
+        let away = account::secrets(ctx)?.load();
+        let Err(SecretsError::KeyAway { place: KeyPlace::Keyring, why }) = away else { break };
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("inxtfs: waiting for the desktop's keyring: {why}");
+        }
+        systemd::notify(&format!(
+            "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Waiting for the desktop's keyring: {why}"
+        ));
+        std::thread::sleep(KEYRING_TICK);
+    }
+    Ok(())
 }
 
 fn options(args: &Args, email: &str) -> MountOptions {

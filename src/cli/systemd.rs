@@ -9,6 +9,11 @@ use crate::fs::{Fs, SessionState, Status};
 /// Between two lines of status.
 const TICK: Duration = Duration::from_secs(5);
 
+/// Whether one wants to know.
+pub fn is_told() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Tells it, if it asked to be told.
 pub fn notify(what: &str) {
     use std::os::linux::net::SocketAddrExt;
@@ -28,7 +33,7 @@ pub fn notify(what: &str) {
 /// Tells what the mount does, and that it lives: that its state can be read, which is what all operations need. Never asks
 /// through the kernel, where a process that waits for its own mount cannot be killed.
 pub async fn tell(fs: Arc<Fs>) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if !is_told() {
         return std::future::pending().await;
     }
     let tick = watchdog().map_or(TICK, |limit| (limit / 2).min(TICK));

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod asked;
+mod bus;
 mod decide;
 mod direct;
 mod doctor;
 mod ends;
 mod figures;
 mod flow;
+mod keyring;
 mod keys;
 mod pages;
 mod pins;

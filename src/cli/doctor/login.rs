@@ -6,7 +6,7 @@ use super::finding::{Finding, Level};
 use crate::api::{ClientId, Http, Tuning};
 use crate::cli::context::Context;
 use crate::cli::{account, term};
-use crate::remote::session::Credentials;
+use crate::remote::session::{Credentials, Secrets as _, SecretsError};
 use crate::remote::{self, Remote, Usage};
 
 /// A clock that is off by more makes times of files wrong by as much.
@@ -31,13 +31,21 @@ pub fn stored(ctx: &Context) -> (Vec<Finding>, Option<Credentials>) {
     if !dir.exists() {
         return (vec![nobody], None);
     }
-    let loaded = account::secrets(ctx).and_then(|secrets| Ok(secrets.load()?));
-    match loaded {
+    let file = match account::file(ctx) {
+        Ok(file) => file,
+        Err(e) => return failed(format!("{e:#}")),
+    };
+    match file.load() {
+        // Running mounts go on without it.
+        Err(SecretsError::KeyAway { place, why }) => {
+            let says = format!("the login in {} cannot be opened: its key is in {place}: {why}", dir.display());
+            (vec![Finding::new(CHECK, Level::Warn, says, place.remedy())], None)
+        }
         Err(e) => failed(format!("{e:#}")),
         Ok(None) => (vec![nobody], None),
         Ok(Some(credentials)) => {
-            let says =
-                format!("{}, in a file sealed for this machine ({})", credentials.email, dir.display());
+            let key = file.place().ok().flatten().map(|p| format!(", its key in {p}")).unwrap_or_default();
+            let says = format!("{}, sealed for this machine in {}{key}", credentials.email, dir.display());
             (vec![Finding::ok(CHECK, says)], Some(credentials))
         }
     }
