@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use super::context::Context;
 use super::exit::Exit;
 use super::paths;
+use super::term::plain;
 use crate::control::place;
 
 /// No log is longer by much; of an older one the end is read.
@@ -76,11 +77,20 @@ fn show(path: &Path, lines: usize, follow: bool) -> anyhow::Result<Exit> {
 
 /// Whether somebody reads it still.
 fn say(bytes: &[u8]) -> bool {
-    // Names in a log come from anywhere; what a terminal would obey goes.
-    let clean: Vec<u8> =
-        bytes.iter().map(|b| if *b < 32 && *b != b'\n' && *b != b'\t' { b'?' } else { *b }).collect();
     let mut out = std::io::stdout().lock();
-    out.write_all(&clean).and_then(|()| out.flush()).is_ok()
+    out.write_all(clean(bytes).as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Names in a log come from anywhere; what a terminal would obey goes: also DEL, and the controls above it.
+fn clean(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.split_inclusive(['\n', '\t'])
+        .map(|piece| {
+            let end = piece.strip_suffix(['\n', '\t']).map_or(piece.len(), str::len);
+            let (words, end) = piece.split_at(end);
+            plain(words) + end
+        })
+        .collect()
 }
 
 fn last(bytes: &[u8], lines: usize) -> &[u8] {
@@ -116,6 +126,15 @@ fn journal(args: &Args) -> anyhow::Result<Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_in_a_log_drives_the_terminal() {
+        assert_eq!(clean(b"a\tb\nc"), "a\tb\nc");
+        assert_eq!(clean(b"\x1b[2J \x7f \r\n"), "?[2J ? ?\n");
+        // CSI in one character, and as a byte that is no text.
+        assert_eq!(clean("x\u{9b}2J \u{80}\u{9f} \u{e9}".as_bytes()), "x?2J ?? \u{e9}");
+        assert_eq!(clean(b"x\x9b2J"), "x\u{fffd}2J");
+    }
 
     #[test]
     fn the_last_lines_are_whole_lines() {

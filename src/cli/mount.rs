@@ -82,8 +82,8 @@ pub struct Args {
     /// See --delete-brake.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete_brake_percent: u8,
-    /// Tell on the desktop (by `notify-send`) when something cannot be sent, the session is lost, or all is saved after
-    /// a while; at most one message of a kind in five minutes.
+    /// Tell on the desktop (by `notify-send`) when something cannot be sent, two versions of a file had to be kept, the
+    /// session is lost, or all is saved after a while; at most one message of a kind in five minutes.
     #[arg(long)]
     notify: bool,
     #[command(flatten)]

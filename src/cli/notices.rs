@@ -30,6 +30,7 @@ pub async fn tell(fs: Arc<Fs>) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Blocked,
+    Conflict,
     Session,
     Saved,
 }
@@ -38,6 +39,7 @@ enum Kind {
 #[derive(Default)]
 struct Seen {
     blocked: u64,
+    conflicts: u64,
     logged_out: bool,
     busy_since: Option<Instant>,
     told: Vec<(Kind, Instant)>,
@@ -58,6 +60,20 @@ impl Seen {
             ));
         }
         self.blocked = t.blocked;
+        let made = status.conflicts.made;
+        // What comes too soon after another is told with the next.
+        if made > self.conflicts && self.may(Kind::Conflict, now) {
+            let last = plain(status.conflicts.last.as_deref().unwrap_or_default());
+            let more = match made - self.conflicts {
+                1 => String::new(),
+                n => format!(", and {} more", n - 1),
+            };
+            news.push((
+                "Changed here and elsewhere",
+                format!("Both versions are kept: {last}{more}\nCompare and choose; `inxtfs conflicts`"),
+            ));
+            self.conflicts = made;
+        }
         let logged_out = matches!(status.session, SessionState::LoggedOut { .. });
         if logged_out && !self.logged_out && self.may(Kind::Session, now) {
             news.push((
@@ -103,7 +119,7 @@ fn send(title: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::{Bandwidth, Pinned, Totals, Traffic};
+    use crate::fs::{Bandwidth, Conflicts, Pinned, Totals, Traffic};
 
     fn status(items: u64, blocked: u64, session: SessionState) -> Status {
         Status {
@@ -112,6 +128,7 @@ mod tests {
             warning: None,
             brake: None,
             lost: Vec::new(),
+            conflicts: Conflicts::default(),
             totals: Totals { items, sending: 0, blocked, bytes: 0 },
             queue: Vec::new(),
             bandwidth: Bandwidth::default(),
@@ -127,6 +144,23 @@ mod tests {
             last_sync: None,
             nodes: 1,
         }
+    }
+
+    #[test]
+    fn conflict_copies_are_told_all_of_them_and_not_too_often() {
+        let (mut seen, start) = (Seen::default(), Instant::now());
+        let mut at = |secs, made| {
+            let mut now = status(0, 0, SessionState::Online);
+            now.conflicts = Conflicts { made, last: Some(format!("n{made}\x07")) };
+            let news = seen.news(&now, start + Duration::from_secs(secs));
+            news.into_iter().map(|(_, text)| text).collect::<String>()
+        };
+        assert_eq!(at(0, 0), "");
+        assert!(at(2, 1).contains("kept: n1?\n"), "a name drives nothing");
+        assert_eq!(at(4, 1), "");
+        assert_eq!(at(6, 3), "", "too soon");
+        assert!(at(400, 3).contains("n3?, and 1 more"));
+        assert_eq!(at(402, 3), "");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{brake, flush, limits, term, watch};
 use crate::control;
 use crate::control::client::Found;
 use crate::control::wire::Identity;
-use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
+use crate::fs::{Bandwidth, Conflicts, ItemState, QueueItem, SessionState, Status};
 
 /// Items shown of a queue; `--json` has up to a hundred.
 const SHOWN: usize = 12;
@@ -124,6 +124,9 @@ fn print(found: &Found) {
     for lost in status.lost.iter().take(SHOWN) {
         println!("  lost     {}", plain(lost));
     }
+    if let Some(words) = kept(&status.conflicts) {
+        println!("  kept     {words}");
+    }
     if status.paused {
         println!("  paused   nothing is sent; `inxtfs resume` goes on");
     }
@@ -152,6 +155,16 @@ fn print(found: &Found) {
     }
     let known = if status.hydrated { "" } else { ", still listing" };
     println!("  tree     {} known{known}", status.nodes);
+}
+
+/// What was changed here and elsewhere since the mount began.
+fn kept(conflicts: &Conflicts) -> Option<String> {
+    let last = conflicts.last.as_deref().map(plain).unwrap_or_default();
+    match conflicts.made {
+        0 => None,
+        1 => Some(format!("a conflict copy, {last}; compare and choose (`inxtfs conflicts`)")),
+        n => Some(format!("{n} conflict copies, the last {last}; compare and choose (`inxtfs conflicts`)")),
+    }
 }
 
 fn pinned(status: &Status) -> String {
@@ -223,6 +236,15 @@ pub fn print_blocked(status: &Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conflict_copies_are_told_with_the_next_step() {
+        let of = |made, last: Option<&str>| kept(&Conflicts { made, last: last.map(str::to_owned) });
+        assert_eq!(of(0, None), None);
+        let one = of(1, Some("a\x1b (conflict h 2026-01-02)")).unwrap();
+        assert!(one.starts_with("a conflict copy, a? (conflict") && one.contains("inxtfs conflicts"), "{one}");
+        assert!(of(2, Some("b")).unwrap().starts_with("2 conflict copies, the last b;"));
+    }
 
     #[test]
     fn a_line_tells_state_and_reason_and_cannot_drive_the_terminal() {

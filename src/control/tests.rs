@@ -34,6 +34,7 @@ fn status(items: u64) -> Status {
         warning: None,
         brake: None,
         lost: Vec::new(),
+        conflicts: crate::fs::Conflicts::default(),
         nodes: 1,
     }
 }

@@ -53,6 +53,7 @@ impl Fs {
             warning: self.health.warning().or_else(|| self.pull.trouble()),
             brake,
             lost: self.lost.lock().clone(),
+            conflicts: self.pull.conflicts(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,

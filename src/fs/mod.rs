@@ -63,7 +63,9 @@ pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use pins::Pin;
-pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals, Traffic};
+pub use status::{
+    Bandwidth, Brake, Conflicts, ItemState, Pinned, QueueItem, SessionState, Status, Totals, Traffic,
+};
 pub use upkeep::Conflict;
 
 use crate::remote::Remote;

@@ -106,6 +106,15 @@ pub struct Pinned {
     pub problem: Option<String>,
 }
 
+/// What was kept beside another version since the mount began, because this machine and another changed the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflicts {
+    /// How many copies.
+    pub made: u64,
+    /// The name of the last one.
+    pub last: Option<String>,
+}
+
 /// A mount at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -122,6 +131,9 @@ pub struct Status {
     /// What a loss of power took before this start, in words.
     #[serde(default)]
     pub lost: Vec<String>,
+    /// Conflict copies of this mount's making.
+    #[serde(default)]
+    pub conflicts: Conflicts,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.

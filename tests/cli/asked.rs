@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -130,6 +131,31 @@ fn conflict_copies_are_listed_with_their_places() {
     let json: serde_json::Value =
         serde_json::from_str(&world.run(["conflicts", "--json"]).expect(0).out).unwrap();
     assert_eq!(json["mounts"][0]["conflicts"][0]["size"], 4);
+    world.on_drive("umount", &[]).expect(0);
+}
+
+#[test]
+fn two_versions_that_were_kept_are_told_on_the_desktop_and_in_the_status() {
+    let mut world = World::logged_in();
+    let (bin, told) = (world.path("bin"), world.path("told"));
+    fs::create_dir(&bin).unwrap();
+    let script = bin.join("notify-send");
+    fs::write(&script, format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >>'{}'\n", told.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    world.set("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    world.mount_with(&["--notify", "--writeback-delay", "1h"]);
+    fs::write(world.drive().join("a.txt"), "base").unwrap();
+    world.on_drive("flush", &[]).expect(0);
+    fs::write(world.drive().join("a.txt"), "mine").unwrap();
+    let theirs = world.path("a.txt");
+    fs::write(&theirs, "what they wrote").unwrap();
+    world.run(["put", theirs.to_str().unwrap()]).expect(0);
+    world.on_drive("flush", &[]).expect(0);
+    let shown = world.on_drive("status", &[]).expect(0).out;
+    assert!(shown.contains("kept     a conflict copy, a (conflict "), "{shown}");
+    let told = || fs::read_to_string(&told).unwrap_or_default();
+    eventually("it is told", || told().contains("`inxtfs conflicts`"));
+    assert!(told().contains("Both versions are kept: a (conflict "), "{}", told());
     world.on_drive("umount", &[]).expect(0);
 }
 

@@ -61,6 +61,7 @@ fn figures(status: &Status, read_only: bool) -> Value {
         "queue": queue.collect::<Vec<_>>(),
         "deletes_held": status.brake.map(|b| b.held),
         "lost": status.lost.len(),
+        "conflicts": status.conflicts.made,
         "bandwidth": status.bandwidth,
         "cache_used": status.cache_used,
         "cache_size": status.cache_size,
