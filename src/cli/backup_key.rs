@@ -54,7 +54,7 @@ pub fn run(args: &Args, ctx: &Context) -> anyhow::Result<Exit> {
 }
 
 fn export(file: &Path, password_stdin: bool, ctx: &Context) -> anyhow::Result<Exit> {
-    let credentials = account::credentials(account::secrets(ctx)?.as_ref())?;
+    let credentials = account::credentials(&account::file(ctx)?, ctx)?;
     let gateway = account::gateway(&credentials, ctx)?;
     if file.symlink_metadata().is_ok() {
         return Err(exists(file));

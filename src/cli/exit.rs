@@ -229,8 +229,10 @@ fn of_fs(error: &fs::Error) -> Option<Exit> {
 pub fn report(error: &anyhow::Error) -> Exit {
     let exit = Exit::from(error);
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "inxtfs: {}", told(error));
-    if let Some(hint) = exit.hint() {
+    let told = told(error);
+    let _ = writeln!(err, "inxtfs: {told}");
+    // Some causes bring a better one.
+    if let Some(hint) = exit.hint().filter(|_| !told.contains("`inxtfs login")) {
         let _ = writeln!(err, "{hint}");
     }
     exit

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, block_on};
+use super::context::{ACCOUNTS, Context, block_on};
 use super::exit::Exit;
 use super::{account, paths, term};
+use crate::control::place;
 use crate::crypto::seal::Key;
 use crate::remote::session::{self, Credentials, KeyPlace, Secrets as _};
 use crate::store::{self, Store, nodes};
@@ -29,7 +30,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: &Args, ctx: &Context) -> anyhow::Result<Exit> {
     let secrets = account::file(ctx)?;
-    let credentials = account::credentials(&secrets)?;
+    let credentials = account::credentials(&secrets, ctx)?;
     let place = secrets.place()?;
     let cache = paths::cache(args.cache_dir.as_deref(), &credentials.account)?;
     if args.purge {
@@ -90,17 +91,23 @@ fn check_sent(cache: &Path, credentials: &Credentials, discard: bool) -> anyhow:
     )))
 }
 
-/// Logs, and folders that are empty now.
+/// Logs, but for those that mounts of other accounts are writing, and folders that are empty now.
 fn remove_rest(ctx: &Context) -> anyhow::Result<()> {
-    let state = paths::state()?;
+    let (state, client) = (paths::state()?, ctx.control()?);
+    let running = block_on(async { Ok(client.all().await) })?.into_iter().flatten();
+    let log = |mount: &str| place::socket_name(Path::new(mount)).replace(".sock", ".log");
+    let running: Vec<_> = running.map(|f| log(&f.mount.mountpoint)).collect();
     for entry in std::fs::read_dir(&state).into_iter().flatten().filter_map(Result::ok) {
         let path = entry.path();
-        if path.extension().is_some_and(|e| e == "log" || e == "old") {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let of_running = running.iter().any(|log| name.starts_with(log.as_str()));
+        if path.extension().is_some_and(|e| e == "log" || e == "old") && !of_running {
             std::fs::remove_file(path)?;
         }
     }
     // What holds something else stays.
-    for dir in [state.join("run"), state, ctx.config_dir()?] {
+    let base = ctx.config_base()?;
+    for dir in [state.join("run"), state, ctx.config_dir()?, base.join(ACCOUNTS), base] {
         let _ = std::fs::remove_dir(dir);
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! progress bars only where somebody looks at a terminal.
 
 mod account;
+mod accounts;
 mod backup_key;
 mod brake;
 mod browser;
@@ -86,6 +87,9 @@ struct Global {
     /// Where the login is kept.
     #[arg(long, global = true, value_name = "DIR", env = "INXTFS_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
+    /// Which login, where there are several: any name, given at `inxtfs login`. Left out, it is the usual one.
+    #[arg(long, global = true, value_name = "NAME", env = "INXTFS_ACCOUNT", value_parser = context::account_name)]
+    account: Option<String>,
     /// Tell more; twice: everything. `INXTFS_LOG=inxtfs::fs=trace` chooses exactly.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -99,6 +103,7 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Whoami(whoami::Args),
+    Account(accounts::Args),
     BackupKey(backup_key::Args),
     Mount(Box<mount::Args>),
     Umount(umount::Args),
@@ -145,7 +150,7 @@ pub fn main() -> ExitCode {
     };
     process::harden();
     logging::start(cli.global.verbose, cli.global.quiet);
-    let ctx = Context::new(cli.global.gateway, cli.global.config_dir, cli.global.quiet);
+    let ctx = Context::new(cli.global.gateway, cli.global.config_dir, cli.global.account, cli.global.quiet);
     run(cli.command, &ctx).unwrap_or_else(|e| exit::report(&e)).into()
 }
 
@@ -154,6 +159,7 @@ fn run(command: Command, ctx: &Context) -> anyhow::Result<Exit> {
         Command::Login(args) => login::run(args, ctx),
         Command::Logout(args) => logout::run(&args, ctx),
         Command::Whoami(args) => whoami::run(args, ctx),
+        Command::Account(args) => accounts::run(&args, ctx),
         Command::Mount(args) => mount::run(*args, ctx),
         Command::Umount(args) => umount::run(args, ctx),
         Command::Status(args) => status::run(args, ctx),
@@ -205,6 +211,8 @@ mod tests {
             "inxtfs bwlimit --up 500K --down 0 /m",
             "inxtfs resume /m",
             "inxtfs restore --pending /m",
+            "inxtfs mount --account work /m",
+            "inxtfs --account ann@example.org account list --json",
             "inxtfs umount /m --detach",
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
@@ -228,6 +236,7 @@ mod tests {
         for bad in limits.into_iter().chain(["--bwlimit-down=fast", "--memory=all", "--bwlimit-up="]) {
             assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", bad]).is_err(), "{bad}");
         }
+        assert!(Cli::try_parse_from(["inxtfs", "whoami", "--account", "../x"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "bwlimit", "--up", "-1"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");

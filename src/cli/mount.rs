@@ -136,7 +136,7 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     if args.daemon {
         // What needs the terminal, or fails at once, is done before the process leaves it.
         let at = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
-        account::credentials(account::secrets(ctx)?.as_ref())?;
+        account::credentials(&account::file(ctx)?, ctx)?;
         return daemon::spawn(&at, ctx);
     }
     mount(&args, ctx, &mut |ready| {

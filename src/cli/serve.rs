@@ -267,6 +267,7 @@ fn serve_control(
         mountpoint: plan.mountpoint.display().to_string(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         read_only: plan.config.read_only,
+        profile: ctx.account.clone(),
     };
     let (mounted, patience, usual) = (Arc::clone(mounted), Arc::clone(patience), plan.flush);
     let served = Served::new(identity, Arc::clone(fs), move |detach| {

@@ -113,7 +113,8 @@ fn print(found: &Found) {
         if colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     };
     let read_only = if mount.read_only { ", read-only" } else { "" };
-    println!("{}  ({}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
+    let profile = mount.profile.as_ref().map(|name| format!(", account {name}")).unwrap_or_default();
+    println!("{}  ({}{profile}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
     println!("  session  {}", session(&status.session));
     if let Some(warning) = &status.warning {
         println!("  warning  {}", plain(warning));

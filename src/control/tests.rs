@@ -61,6 +61,7 @@ impl Fake {
             mountpoint: mountpoint.display().to_string(),
             program: "test".to_owned(),
             read_only: false,
+            profile: None,
         };
         let (left, drained) = (Arc::clone(&self.left), Arc::clone(&self.left));
         let (sent, after, busy) = (Arc::clone(&self.sent), self.after, self.busy);

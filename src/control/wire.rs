@@ -119,6 +119,9 @@ pub struct Identity {
     pub program: String,
     /// Whether it refuses changes.
     pub read_only: bool,
+    /// The name of the login it uses, if that is not the usual one.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// What a mount answers.

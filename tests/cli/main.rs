@@ -1,6 +1,7 @@
 //! The program as people use it: the real binary, real mounts, real tools, and the emulator for the service.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod accounts;
 mod asked;
 mod bus;
 mod decide;

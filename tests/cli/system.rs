@@ -63,9 +63,9 @@ fn mount_and_fstab_mount_a_drive_by_the_helper() {
     assert!(wrong.code != 0 && wrong.err.contains("unknown option colour=red"), "{}", wrong.err);
     let nobody = with_helper(
         &world,
-        r#"mount -t fuse.inxtfs mine "$DRIVE" -o "program=$INXTFS,config_dir=$HOME/none""#,
+        r#"mount -t fuse.inxtfs mine "$DRIVE" -o "program=$INXTFS,config_dir=$HOME/none,account=work""#,
     );
-    assert!(nobody.code != 0 && nobody.err.contains("inxtfs login"), "{}", nobody.err);
+    assert!(nobody.code != 0 && nobody.err.contains("inxtfs login --account work"), "{}", nobody.err);
 }
 
 #[test]

@@ -27,7 +27,10 @@ pub fn stored(ctx: &Context) -> (Vec<Finding>, Option<Credentials>) {
         Ok(dir) => dir,
         Err(e) => return failed(e.to_string()),
     };
-    let nobody = Finding::new(CHECK, Level::Fail, "nobody is logged in", "`inxtfs login`");
+    let remedy = ctx.account.as_ref().map_or("`inxtfs login`".to_owned(), |name| {
+        format!("`inxtfs login --account {name}`; `inxtfs account list` lists those there are")
+    });
+    let nobody = Finding::new(CHECK, Level::Fail, "nobody is logged in", remedy);
     if !dir.exists() {
         return (vec![nobody], None);
     }
