@@ -1,6 +1,7 @@
 //! The system's login manager: delays of sleep and shutdown.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use zbus::zvariant::OwnedFd as Passed;
@@ -11,12 +12,18 @@ use super::{Error, PATIENCE, Service, no_bus};
 const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
+/// What systems have who do not say.
+const USUAL: Duration = Duration::from_secs(5);
+/// To end before it is ended.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// The login manager of this system.
 pub struct Logind(Service);
 
 /// Sleep and shutdown wait for its end, for as long as the system allows (a few seconds).
-pub struct Delay(#[allow(dead_code)] OwnedFd); // the end is its close
+pub struct Delay {
+    _end: OwnedFd,
+}
 
 impl Logind {
     /// Finds it; must be called within a runtime, which carries the connection.
@@ -35,7 +42,14 @@ impl Logind {
     pub async fn delay(&self, why: &str) -> Result<Delay, Error> {
         let args = ("sleep:shutdown", "inxtfs", why, "delay");
         let asked = self.0.ask::<_, Passed>(PATH, MANAGER, "Inhibit", &args);
-        in_time(asked).await.map(|fd| Delay(fd.into()))
+        in_time(asked).await.map(|fd| Delay { _end: fd.into() })
+    }
+
+    /// How long a delay may last, less a moment.
+    pub async fn longest(&self) -> Duration {
+        let asked = in_time(self.0.property(PATH, MANAGER, "InhibitDelayMaxUSec")).await;
+        let micros = asked.ok().and_then(|value| u64::try_from(value).ok());
+        micros.map_or(USUAL, Duration::from_micros).saturating_sub(MOMENT)
     }
 
     /// Ends when the system is about to sleep or to shut down; with an error when it cannot be heard of.

@@ -23,6 +23,7 @@ pub mod exit;
 mod failed;
 mod flush;
 mod get;
+mod inhibit;
 mod item;
 mod limits;
 mod log;

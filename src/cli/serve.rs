@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::exit::Exit;
-use super::{brake, flush, notices, systemd, term};
+use super::{brake, flush, inhibit, notices, systemd, term};
 use crate::control::server::{Served, Server, Stuck};
 use crate::control::wire::{self, Identity};
 use crate::crypto::seal::Key;
@@ -210,6 +210,7 @@ impl Standing {
             () = self.mounted.wait() => false,
             () = systemd::tell(Arc::clone(fs)) => false,
             () = notices::tell(Arc::clone(fs)), if plan.notify => false,
+            () = inhibit::keep(Arc::clone(fs)) => false,
             () = signals.next() => true,
         };
         systemd::notify("STOPPING=1");

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::push::brake;
 use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, failed, now_ms};
 use crate::store::nodes::{self, Node};
@@ -140,6 +142,16 @@ impl Fs {
             () = tokio::time::sleep(limit) => self.status(),
             () = self.health.stays_away(OFFLINE) => self.status(),
         }
+    }
+
+    /// Changes with each look at the queue: whenever something in it has, may have, or should have begun or ended.
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.push.looks()
+    }
+
+    /// Whether something is left that the service would be sent now.
+    pub fn would_send(&self) -> bool {
+        !self.is_paused() && self.health.state() == SessionState::Online && self.is_anything_left()
     }
 
     async fn make_all_due(self: &Arc<Self>) -> Result<()> {

@@ -10,6 +10,7 @@ mod doctor;
 mod ends;
 mod figures;
 mod flow;
+mod inhibit;
 mod keyring;
 mod keys;
 mod pages;

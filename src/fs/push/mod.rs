@@ -46,6 +46,8 @@ pub(super) struct Push {
     inflight: Mutex<HashMap<Ino, Arc<AtomicU64>>>,
     /// Counts finished pushes.
     finished: watch::Sender<u64>,
+    /// Counts looks at the queue.
+    looked: watch::Sender<u64>,
     trashing: tokio::sync::Mutex<()>,
     names: names::Names,
     /// A person wants nothing to be begun.
@@ -60,10 +62,15 @@ impl Push {
             limit: Arc::new(Semaphore::new(parallel.max(1))),
             inflight: Mutex::default(),
             finished: watch::Sender::new(0),
+            looked: watch::Sender::new(0),
             trashing: tokio::sync::Mutex::new(()),
             names: names::Names::default(),
             paused: AtomicBool::new(false),
         }
+    }
+
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.looked.subscribe()
     }
 
     /// Something may have become due.
@@ -158,6 +165,7 @@ pub(super) async fn run(fs: Arc<Fs>) {
         };
         let next = now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
         fs.push.next_look.store(next, Ordering::Release);
+        fs.push.looked.send_modify(|n| *n += 1);
         tokio::select! {
             () = fs.push.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
