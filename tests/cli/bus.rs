@@ -35,7 +35,7 @@ impl Bus {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new("dbus-daemon");
         command.arg(format!("--config-file={}", config.display())).args(["--nofork", "--nopidfile"]);
-        let daemon = command.stdin(Stdio::null()).spawn().unwrap();
+        let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         eventually("the bus is there", || UnixStream::connect(&socket).is_ok());
         Bus { dir, daemon, keyring: None }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::bus::Bus;
-use crate::world::{EMAIL, Ran, World, is_mounted, run, signal};
+use crate::world::{EMAIL, Ran, World, eventually, is_mounted, run, signal};
 
 fn login(world: &World, flags: &[&str]) -> Ran {
     let mut command = world.command();
@@ -79,9 +79,12 @@ fn a_locked_keyring_is_told_with_its_remedy_and_stops_no_mount_that_runs() {
     );
 
     // It renews its session, and keeps that, without the keyring.
+    let mark = world.log().mark();
     world.shared().world.advance(Duration::from_secs(26 * 3600));
     fs::write(world.drive().join("a.txt"), "a").unwrap();
     world.on_drive("flush", &[]).expect(0);
+    let renewed = || world.log().count_since(mark, "GET", "/drive/users/cli/refresh") > 0;
+    eventually("it has renewed", renewed);
     world.on_drive("umount", &[]).expect(0);
     let drive = world.drive();
     let refused = world.run(["mount", "--daemon", drive.to_str().unwrap()]).expect(17);
