@@ -107,7 +107,9 @@ impl Exit {
             Exit::Incomplete => "exported, but some bytes could not be read; the message says which",
             Exit::Unwell => "`inxtfs doctor` found what keeps mounts from working",
             Exit::Damaged => "content on the server does not match its hash; the message says which",
-            Exit::KeyAway => "the login cannot be opened: its keyring is locked or away; the message says what would help",
+            Exit::KeyAway => {
+                "the login cannot be opened: its keyring is locked or away; the message says what would help"
+            }
             Exit::Interrupted => "interrupted while waiting; the mount goes on",
         }
     }

@@ -243,7 +243,10 @@ mod tests {
         let of = |made, last: Option<&str>| kept(&Conflicts { made, last: last.map(str::to_owned) });
         assert_eq!(of(0, None), None);
         let one = of(1, Some("a\x1b (conflict h 2026-01-02)")).unwrap();
-        assert!(one.starts_with("a conflict copy, a? (conflict") && one.contains("inxtfs conflicts"), "{one}");
+        assert!(
+            one.starts_with("a conflict copy, a? (conflict") && one.contains("inxtfs conflicts"),
+            "{one}"
+        );
         assert!(of(2, Some("b")).unwrap().starts_with("2 conflict copies, the last b;"));
     }
 

@@ -41,7 +41,8 @@ pub fn stored(ctx: &Context) -> (Vec<Finding>, Option<Credentials>) {
     match file.load() {
         // Running mounts go on without it.
         Err(SecretsError::KeyAway { place, why }) => {
-            let says = format!("the login in {} cannot be opened: its key is in {place}: {why}", dir.display());
+            let says =
+                format!("the login in {} cannot be opened: its key is in {place}: {why}", dir.display());
             (vec![Finding::new(CHECK, Level::Warn, says, place.remedy())], None)
         }
         Err(e) => failed(format!("{e:#}")),
