@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::{Duration, Instant};
 
+use inxtfs::emulator::{Action, Fault};
 use rustix::process::Signal;
 
 use crate::bus::Bus;
-use crate::world::{EMAIL, Ran, World, eventually, is_mounted, run, signal};
+use crate::world::{EMAIL, Ran, World, is_mounted, run, signal};
 
 fn login(world: &World, flags: &[&str]) -> Ran {
     let mut command = world.command();
@@ -80,11 +81,13 @@ fn a_locked_keyring_is_told_with_its_remedy_and_stops_no_mount_that_runs() {
 
     // It renews its session, and keeps that, without the keyring.
     let mark = world.log().mark();
-    world.shared().world.advance(Duration::from_secs(26 * 3600));
+    let body = serde_json::json!({"message": "Unauthorized", "statusCode": 401}).to_string();
+    let refused = Action::Status { code: 401, body: Some(body), retry_after: None };
+    world.shared().knobs.add_fault(Fault::on("POST", "/drive/files", refused).times(1));
     fs::write(world.drive().join("a.txt"), "a").unwrap();
     world.on_drive("flush", &[]).expect(0);
-    let renewed = || world.log().count_since(mark, "GET", "/drive/users/cli/refresh") > 0;
-    eventually("it has renewed", renewed);
+    assert_eq!(world.log().count_since(mark, "GET", "/drive/users/cli/refresh"), 1);
+    assert_eq!(world.status()["status"]["session"]["state"], "online");
     world.on_drive("umount", &[]).expect(0);
     let drive = world.drive();
     let refused = world.run(["mount", "--daemon", drive.to_str().unwrap()]).expect(17);

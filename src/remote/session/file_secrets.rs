@@ -127,12 +127,7 @@ impl FileSecrets {
         serde_json::from_slice(&plain).map_err(|_| self.damaged("it holds something else"))
     }
 
-    fn seal(
-        &self,
-        credentials: &Credentials,
-        place: KeyPlace,
-        key: &[u8],
-    ) -> Result<Vec<u8>, SecretsError> {
+    fn seal(&self, credentials: &Credentials, place: KeyPlace, key: &[u8]) -> Result<Vec<u8>, SecretsError> {
         let head = match place {
             KeyPlace::File => BESIDE.to_vec(),
             other => [ELSEWHERE.as_slice(), &[other.mark()]].concat(),
