@@ -11,7 +11,7 @@ use crate::types::{Fh, Kind, Timestamp};
 
 impl Fs {
     /// Writes into staging. Promised to survive only once `flush`, `fsync` or `release` has answered.
-    pub fn write(self: &Arc<Self>, fh: Fh, offset: u64, data: &[u8]) -> Answer<u32> {
+    pub(super) fn tree_write(self: &Arc<Self>, fh: Fh, offset: u64, data: &[u8]) -> Answer<u32> {
         Answer::Now(self.write_now(fh, offset, data))
     }
 
@@ -98,7 +98,7 @@ impl Fs {
 
     /// Sets size or modification time. The time travels with the next upload; of content that is uploaded it is
     /// kept here, for as long as that version is shown, and no request ever carries it.
-    pub fn setattr(self: &Arc<Self>, ino: crate::types::Ino, set: SetAttr) -> Answer<Attr> {
+    pub(super) fn tree_setattr(self: &Arc<Self>, ino: crate::types::Ino, set: SetAttr) -> Answer<Attr> {
         let ino = self.inward(ino);
         let changes = set.size.is_some() || set.mtime.is_some();
         if changes && let Err(e) = self.check_writable() {

@@ -263,6 +263,12 @@ impl World {
         });
     }
 
+    /// Another client takes a file out of the trash, to where it was.
+    pub fn restore_elsewhere(&self, row: &Row) {
+        let parent = row.parent.clone().unwrap();
+        self.block_on(self.other.relocate(row.kind, &row.id, &parent, &row.name)).unwrap();
+    }
+
     /// Another client puts a file into the trash.
     pub fn trash_elsewhere(&self, row: &Row) {
         self.block_on(self.other.trash(&[(row.kind, row.id.clone())])).unwrap();

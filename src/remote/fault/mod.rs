@@ -342,6 +342,10 @@ impl Remote for Fault {
         self.run(Method::Versions, self.inner.versions(id)).await
     }
 
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        self.run(Method::Trashed, self.inner.trashed()).await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }
