@@ -143,7 +143,7 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
 pub fn any_unblocked(conn: &Connection, deletes: bool) -> Result<bool, Error> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM nodes WHERE dirty=1 AND blocked=0 AND (?1 OR tomb=0)) \
-         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT})"
+         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT}) OR (?1 AND EXISTS (SELECT 1 FROM purges))"
     );
     Ok(conn.prepare_cached(&sql)?.query_row([deletes], |r| r.get(0))?)
 }
