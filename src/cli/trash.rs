@@ -24,7 +24,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Lists what was deleted, with the id that `restore` takes, and when the service deletes it for good.
+    /// Lists what was deleted, with the id that `restore` takes; --json tells, too, when the service deletes it for good.
     List {
         /// Print JSON: `{"trash": [{"id": …, "name": …, "kind": …, "size": …, "from": …, "expires": …}]}`.
         #[arg(long)]
