@@ -17,6 +17,18 @@ impl Ino {
     pub const ROOT: Ino = Ino(1);
     /// The virtual folder that shows what lies in a ring on the server. It is there only while it has entries.
     pub const RECOVERY: Ino = Ino(3);
+    /// No node has a higher number.
+    pub const ANY: Ino = Ino(i64::MAX as u64);
+    /// The trash of file managers (`.Trash-UID`). None of what follows is a node.
+    pub const TRASH: Ino = Ino(4);
+    /// What is in it.
+    pub const TRASH_FILES: Ino = Ino(5);
+    /// What is told of each.
+    pub const TRASH_INFO: Ino = Ino(6);
+    /// Where file managers put what they are about to delete for good.
+    pub const TRASH_EXPUNGED: Ino = Ino(7);
+    /// What file managers call the drive.
+    pub const VOLUME_INFO: Ino = Ino(8);
 }
 
 impl fmt::Display for Ino {

@@ -38,6 +38,8 @@ mod rings;
 mod secrets;
 #[path = "engine/sends.rs"]
 mod sends;
+#[path = "engine/trash.rs"]
+mod trash;
 #[path = "engine/tree.rs"]
 mod tree;
 #[path = "engine/watch.rs"]

@@ -96,6 +96,7 @@ macro_rules! suite {
                     trash_takes_more_than_a_request_holds
                     a_deleted_file_answers_and_a_folder_does_not
                     gone_already_is_success
+                    the_trash_shows_what_was_put_into_it_and_not_what_lies_below
                     the_root_stays
                     deletion_reaches_what_lies_below
                 }

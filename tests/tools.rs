@@ -33,6 +33,8 @@ mod secrets;
 mod sharing;
 #[path = "tools/suites/mod.rs"]
 mod suites;
+#[path = "tools/trash.rs"]
+mod trash;
 #[path = "common/trees.rs"]
 mod trees;
 #[path = "tools/world.rs"]

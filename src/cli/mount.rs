@@ -92,6 +92,11 @@ pub struct Args {
     /// readahead, and others go first. Known ones, such as updatedb and thumbnailers, need not be named.
     #[arg(long, value_name = "NAME")]
     background_reader: Vec<String>,
+    /// What desktops take the drive for. `remote`: GNOME makes no thumbnails of its own and no index, and `updatedb`
+    /// passes it over, like any sshfs; it is called `fuse.sshfs` in `mount` and `df -T` then, and programs that leave
+    /// sshfs out (some backups) leave it out.
+    #[arg(long, value_name = "WAY", default_value = "local")]
+    present_as: Present,
     /// The unit of waits after failures and unclear answers; tests have no time.
     #[arg(long, hide = true, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     pace: Duration,
@@ -119,6 +124,15 @@ impl From<Mtime> for Mtimes {
             Mtime::Strict => Mtimes::Strict,
         }
     }
+}
+
+/// What desktops take the drive for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Present {
+    /// A disk.
+    Local,
+    /// A server's.
+    Remote,
 }
 
 fn octal(text: &str) -> Result<u16, String> {
@@ -172,6 +186,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             pace: args.pace,
             cache_size: args.cache_size.unwrap_or_else(|| paths::default_cache_size(&cache)),
             host: host(),
+            owner: args.uid.unwrap_or(MountOptions::default().uid),
             throttle,
             memory,
             brake_count: args.delete_brake,
@@ -221,6 +236,7 @@ fn options(args: &Args, email: &str) -> MountOptions {
         gid: args.gid.unwrap_or(mine.gid),
         umask: args.umask.unwrap_or(if args.allow_other { 0o022 } else { mine.umask }),
         fsname: format!("inxtfs:{email}"),
+        remote: args.present_as == Present::Remote,
         background: args.background_reader.clone(),
         ..mine
     }

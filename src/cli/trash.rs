@@ -24,7 +24,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Lists what was deleted, with the id that `restore` takes, and when the service deletes it for good.
+    /// Lists what was deleted, with the id that `restore` takes; --json tells, too, when the service deletes it for good.
     List {
         /// Print JSON: `{"trash": [{"id": …, "name": …, "kind": …, "size": …, "from": …, "expires": …}]}`.
         #[arg(long)]
@@ -73,7 +73,7 @@ pub fn run(args: &Args, ctx: &Context) -> anyhow::Result<Exit> {
 }
 
 async fn list(cloud: &Internxt, json: bool) -> anyhow::Result<Exit> {
-    let trash: Vec<Shown> = cloud.trashed().await?.iter().map(shown).collect();
+    let trash: Vec<Shown> = cloud.trash_contents().await?.iter().map(shown).collect();
     if json {
         println!("{}", serde_json::to_string_pretty(&Answer { trash })?);
         return Ok(Exit::Ok);
@@ -102,7 +102,7 @@ fn shown(item: &Trashed) -> Shown {
 }
 
 async fn restore(cloud: &Internxt, ids: &[String]) -> anyhow::Result<Exit> {
-    let trash = cloud.trashed().await?;
+    let trash = cloud.trash_contents().await?;
     // All of them are found before one is touched.
     let meant: anyhow::Result<Vec<&Trashed>> = ids.iter().map(|id| meant(&trash, id)).collect();
     for item in meant? {
@@ -164,7 +164,7 @@ fn numbered(name: &RemoteName, kind: Kind, n: u32) -> RemoteName {
 }
 
 async fn empty(cloud: &Internxt, yes: bool, ctx: &Context) -> anyhow::Result<Exit> {
-    let count = cloud.trashed().await?.len();
+    let count = cloud.trash_contents().await?.len();
     if count == 0 {
         ctx.say("The trash is empty.");
         return Ok(Exit::Ok);

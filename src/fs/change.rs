@@ -40,7 +40,12 @@ enum Planted {
 
 impl Fs {
     /// Creates a file and opens it.
-    pub fn create(self: &Arc<Self>, parent: Ino, name: &[u8], flags: OpenFlags) -> Answer<(Attr, Opened)> {
+    pub(super) fn tree_create(
+        self: &Arc<Self>,
+        parent: Ino,
+        name: &[u8],
+        flags: OpenFlags,
+    ) -> Answer<(Attr, Opened)> {
         let parent = self.inward(parent);
         let name = match self.new_name(name, false) {
             Ok(n) => n,
@@ -75,7 +80,7 @@ impl Fs {
     }
 
     /// Creates a folder.
-    pub fn mkdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
+    pub(super) fn tree_mkdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
         let parent = self.inward(parent);
         let name = match self.new_name(name, true) {
             Ok(n) => n,
@@ -133,17 +138,8 @@ impl Fs {
         Ok(planted)
     }
 
-    /// Removes a file's name. On the server it goes to the trash.
-    pub fn unlink(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
-        self.remove(parent, name, Kind::File)
-    }
-
-    /// Removes an empty folder. On the server it goes to the trash, after a look whether it is still empty there.
-    pub fn rmdir(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<()> {
-        self.remove(parent, name, Kind::Folder)
-    }
-
-    fn remove(self: &Arc<Self>, parent: Ino, name: &[u8], kind: Kind) -> Answer<()> {
+    /// Removes a file's name, or an empty folder.
+    pub(super) fn tree_remove(self: &Arc<Self>, parent: Ino, name: &[u8], kind: Kind) -> Answer<()> {
         if let Err(e) = self.check_writable() {
             return Answer::Now(Err(e));
         }
@@ -203,7 +199,10 @@ impl Fs {
             }
             let mut after = After::default();
             let node = nodes::get(tx, node.ino)?.unwrap_or(node);
-            brake::count(self, tx, &node)?;
+            // What lies in the trash was counted when it was put there.
+            if nodes::anchor(tx, parent)? == Anchor::Root {
+                brake::count(self, tx, &node)?;
+            }
             bury(tx, node, due, &mut after)?;
             nodes::touch(tx, parent, Timestamp::now())?;
             Ok(Ok(Removal::Done(after)))

@@ -63,6 +63,8 @@ pub struct Config {
     pub memory: Budget,
     /// This machine's name, for conflict copies.
     pub host: String,
+    /// Whose trash is in the root, by the number of the user.
+    pub owner: u32,
 }
 
 impl Default for Config {
@@ -86,6 +88,7 @@ impl Default for Config {
             throttle: Throttle::default(),
             memory: Budget::default(),
             host: "localhost".to_owned(),
+            owner: rustix::process::geteuid().as_raw(),
         }
     }
 }

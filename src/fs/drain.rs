@@ -39,7 +39,7 @@ impl Fs {
             let mut queue = nodes::recount(c)?;
             if brake.is_some() {
                 let (tombs, blocked) = nodes::count_tombs(c)?;
-                queue.blocked += tombs - blocked;
+                queue.blocked += tombs - blocked + nodes::count_purges(c)?;
             }
             Ok((queue, items, nodes::count(c)?, brake))
         });

@@ -16,6 +16,7 @@ mod change;
 mod clock;
 mod config;
 mod damage;
+mod desk;
 mod discard;
 mod drain;
 mod error;
@@ -23,6 +24,7 @@ mod export;
 mod failed;
 mod fetch;
 mod files;
+mod front;
 mod health;
 mod invalidate;
 mod open;
@@ -83,6 +85,7 @@ pub struct Fs {
     /// The node the kernel sees as its root.
     root: AtomicU64,
     files: Arc<files::Files>,
+    desk: desk::Desk,
     fetcher: fetch::Fetcher,
     push: push::Push,
     pull: pull::Pull,
@@ -113,6 +116,7 @@ impl Fs {
         plant_root(store.db(), &*remote)?;
         let fs = Arc::new(Fs {
             files: Arc::default(),
+            desk: desk::Desk::default(),
             fetcher: fetch::Fetcher::default(),
             push: push::Push::new(config.uploads),
             pull: pull::Pull::default(),
@@ -132,6 +136,7 @@ impl Fs {
             rt,
         });
         fs.recover()?;
+        fs.set_desk()?;
         fs.spawn(sync::run(fs.clone()));
         fs.spawn(sync::tidy(fs.clone()));
         fs.spawn(pull::run(fs.clone()));
@@ -160,7 +165,7 @@ impl Fs {
             at = attr.ino;
         }
         self.root.store(at.0, Ordering::Release);
-        Ok(())
+        self.set_desk()
     }
 
     /// Tells the kernel about remote changes from now on. Called once, after the mount stands.

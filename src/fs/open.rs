@@ -24,7 +24,7 @@ pub(super) enum Journalled {
 
 impl Fs {
     /// Opens a file. Never waits for the network.
-    pub fn open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    pub(super) fn tree_open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
         Answer::Now(self.open_now(self.inward(ino), flags))
     }
 
@@ -128,7 +128,7 @@ impl Fs {
 
     /// Each `close(2)`: the bytes, the name and the times survive the death of this process; and what they replace
     /// survives a loss of power if they do not.
-    pub fn flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+    pub(super) fn tree_flush(self: &Arc<Self>, fh: Fh) -> Answer<()> {
         let handle = match self.files.handle(fh) {
             Ok(h) => h,
             Err(e) => return Answer::Now(Err(e)),
@@ -141,7 +141,7 @@ impl Fs {
     }
 
     /// They survive a loss of power.
-    pub fn fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> {
+    pub(super) fn tree_fsync(self: &Arc<Self>, fh: Fh) -> Answer<()> {
         let handle = match self.files.handle(fh) {
             Ok(h) => h,
             Err(e) => return Answer::Now(Err(e)),
@@ -158,7 +158,7 @@ impl Fs {
     }
 
     /// The last close of a handle.
-    pub fn release(self: &Arc<Self>, fh: Fh) {
+    pub(super) fn tree_release(self: &Arc<Self>, fh: Fh) {
         let Some(handle) = self.files.remove_handle(fh) else { return };
         if let Err(e) = self.journal(&handle.file) {
             tracing::error!(ino = %handle.file.ino, error = %e, "journalling at release failed; will be tried again");
@@ -222,9 +222,10 @@ impl Fs {
         let now = now_ms();
         let noted = self.db().write(|tx| {
             // A file without a name is nobody's once it is closed.
-            let Some(mut node) = nodes::get(tx, file.ino)?.filter(|n| n.linked) else {
+            let Some(mut node) = nodes::get(tx, file.ino)? else { return Ok(Ok((None, i64::MAX))) };
+            if !node.linked && !nodes::in_trash(tx, file.ino)? {
                 return Ok(Ok((None, i64::MAX)));
-            };
+            }
             let before = node.content;
             if state.changed {
                 if let Some(c) = &staged {
@@ -275,7 +276,12 @@ impl Fs {
             return Ok(());
         }
         let dropped = self.db().write(|tx| match nodes::get(tx, ino)? {
-            Some(node) if !node.linked && node.remote.is_none() && nodes::intent(tx, ino)?.is_none() => {
+            Some(node)
+                if !node.linked
+                    && node.remote.is_none()
+                    && nodes::intent(tx, ino)?.is_none()
+                    && !nodes::in_trash(tx, ino)? =>
+            {
                 nodes::delete(tx, ino)?;
                 Ok(node.content)
             }

@@ -52,6 +52,8 @@ pub struct Attr {
     pub writable: bool,
     /// Whether it has a name; false for what lives on only because it is open.
     pub linked: bool,
+    /// Whether it is its owner's alone, whatever the mount allows others.
+    pub private: bool,
 }
 
 /// One entry of a listing.

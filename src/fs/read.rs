@@ -37,7 +37,7 @@ pub(super) struct Miss {
 
 impl Fs {
     /// Up to `len` bytes from `offset`; fewer only at the end of the file.
-    pub fn read(self: &Arc<Self>, fh: Fh, offset: u64, len: u32) -> Answer<Bytes> {
+    pub(super) fn tree_read(self: &Arc<Self>, fh: Fh, offset: u64, len: u32) -> Answer<Bytes> {
         let handle = match self.files.handle(fh) {
             Ok(h) => h,
             Err(e) => return Answer::Now(Err(e)),

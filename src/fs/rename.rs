@@ -53,7 +53,7 @@ const TRIES: usize = 6;
 
 impl Fs {
     /// Moves and renames; over an existing entry unless `noreplace`.
-    pub fn rename(
+    pub(super) fn tree_rename(
         self: &Arc<Self>,
         parent: Ino,
         name: &[u8],

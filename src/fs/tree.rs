@@ -12,8 +12,8 @@ use crate::store::nodes::{self, Node};
 use crate::types::{Ino, Kind, NodeId};
 
 /// Cookies of `.` and `..`; all others are inode numbers, which are larger.
-const DOT: u64 = 1;
-const DOTDOT: u64 = 2;
+pub(super) const DOT: u64 = 1;
+pub(super) const DOTDOT: u64 = 2;
 
 /// Folders being listed: one listing a folder however many wait for it.
 pub(super) struct Listings {
@@ -132,7 +132,7 @@ impl Fs {
     }
 
     /// The entry of a folder.
-    pub fn lookup(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
+    pub(super) fn tree_lookup(self: &Arc<Self>, parent: Ino, name: &[u8]) -> Answer<Attr> {
         let parent = self.inward(parent);
         let Ok(name) = std::str::from_utf8(name) else { return Answer::Now(Err(Error::NotFound)) };
         if name.len() > crate::names::NAME_MAX {
@@ -154,13 +154,18 @@ impl Fs {
     ///
     /// # Errors
     /// [`Error::Stale`] for numbers that are gone.
-    pub fn getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> {
+    pub(super) fn tree_getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> {
         Ok(self.attr(&self.node(self.inward(ino))?))
     }
 
     /// Entries whose cookie is above `after`, in the order of cookies, `.` and `..` first; up to `limit` of
     /// them. An empty answer is the end.
-    pub fn readdir(self: &Arc<Self>, ino: Ino, after: u64, limit: usize) -> Answer<Vec<DirEntry>> {
+    pub(super) fn tree_readdir(
+        self: &Arc<Self>,
+        ino: Ino,
+        after: u64,
+        limit: usize,
+    ) -> Answer<Vec<DirEntry>> {
         let ino = self.inward(ino);
         self.with_listed(&[ino], move |fs| {
             let mut entries = Vec::new();
@@ -186,6 +191,7 @@ impl Fs {
                     btime: n.btime,
                     writable: true,
                     linked: true,
+                    private: false,
                 };
                 DirEntry { cookie: n.ino.0, attr: fs.overlaid(n.ino, attr), name: n.name }
             }));
@@ -204,6 +210,7 @@ impl Fs {
             btime: node.btime,
             writable: true,
             linked: node.linked,
+            private: false,
         };
         self.overlaid(node.ino, attr)
     }

@@ -51,7 +51,7 @@ impl Name {
 
 impl Fs {
     /// An attribute's value.
-    pub fn getxattr(self: &Arc<Self>, ino: Ino, name: &[u8]) -> Answer<Vec<u8>> {
+    pub(super) fn tree_getxattr(self: &Arc<Self>, ino: Ino, name: &[u8]) -> Answer<Vec<u8>> {
         // Most questions are for what is not kept here (access lists, capabilities): they cost nothing.
         let name = match Name::parse(name) {
             None => return Answer::Now(Err(Error::NotSupported)),
@@ -76,7 +76,7 @@ impl Fs {
     }
 
     /// Sets an attribute.
-    pub fn setxattr(self: &Arc<Self>, ino: Ino, name: &[u8], value: &[u8]) -> Answer<()> {
+    pub(super) fn tree_setxattr(self: &Arc<Self>, ino: Ino, name: &[u8], value: &[u8]) -> Answer<()> {
         match (Name::parse(name), value) {
             (Some(Ok(Name::Pin)), b"1") => self.blocking(move |fs| fs.pin(ino).map(|_| ())),
             (Some(Ok(Name::Pin)), b"0") => self.blocking(move |fs| fs.unpin(ino).map(|_| ())),
@@ -86,7 +86,7 @@ impl Fs {
     }
 
     /// Takes an attribute away.
-    pub fn removexattr(self: &Arc<Self>, ino: Ino, name: &[u8]) -> Answer<()> {
+    pub(super) fn tree_removexattr(self: &Arc<Self>, ino: Ino, name: &[u8]) -> Answer<()> {
         match Name::parse(name) {
             Some(Ok(Name::Pin)) => self.blocking(move |fs| match fs.unpin(ino)? {
                 None => Ok(()),

@@ -29,6 +29,7 @@ impl Modes {
             Kind::File => self.file,
             Kind::Folder => self.dir,
         };
+        let perm = if of.writable { perm } else { perm & !0o222 };
         let mtime = of.mtime.into();
         FileAttr {
             ino: INodeNo(of.ino.0),
@@ -40,7 +41,7 @@ impl Modes {
             ctime: of.ctime.into(),
             crtime: of.btime.into(),
             kind: kind(of.kind),
-            perm: if of.writable { perm } else { perm & !0o222 },
+            perm: if of.private { perm & 0o700 } else { perm },
             // For folders too: programs take 1 for "count the subfolders yourself".
             nlink: u32::from(of.linked || of.kind == Kind::Folder),
             uid: self.uid,
@@ -113,7 +114,17 @@ mod tests {
 
     fn attr(kind: Kind, writable: bool) -> Attr {
         let t = Timestamp { secs: 7, nanos: 9 };
-        Attr { ino: Ino(5), kind, size: 513, mtime: t, ctime: t, btime: t, writable, linked: true }
+        Attr {
+            ino: Ino(5),
+            kind,
+            size: 513,
+            mtime: t,
+            ctime: t,
+            btime: t,
+            writable,
+            linked: true,
+            private: false,
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::mount::MountError;
-use super::options::MountOptions;
+use super::options::{MountOptions, is_of_this_program};
 use super::proc;
 
 /// Checks everything whose failure the kernel or the helper would report in worse words. Returns the
@@ -126,7 +126,7 @@ pub fn is_stale(point: &Path) -> bool {
 /// does not hang the caller.
 #[must_use]
 pub fn is_ours(point: &Path) -> bool {
-    proc::mounted_at(point).is_some_and(|there| there.kind == "fuse.inxtfs")
+    proc::mounted_at(point).is_some_and(|there| is_of_this_program(&there.kind, &there.source))
 }
 
 /// Takes a mount of this program out of the tree, whether its process died, hangs or works. Does nothing to

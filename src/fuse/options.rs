@@ -18,6 +18,9 @@ pub struct MountOptions {
     pub umask: u16,
     /// The source shown by `mount` and `df`: `inxtfs:` and the account's email.
     pub fsname: String,
+    /// Desktops are to take it for a remote filesystem. The list they go by is fixed, and of filesystems like this one
+    /// only sshfs is on it: that is what it is called then.
+    pub remote: bool,
     /// Programs that nobody waits for, besides the known indexers: see [`fs::OpenFlags`](crate::fs::OpenFlags).
     pub background: Vec<String>,
     /// Further options by the words of `mount(8)`, such as `noexec`. Words that only tell `mount`,
@@ -34,9 +37,24 @@ impl Default for MountOptions {
             gid: rustix::process::getegid().as_raw(),
             umask: 0o077,
             fsname: "inxtfs".to_owned(),
+            remote: false,
             background: Vec::new(),
             extra: Vec::new(),
         }
+    }
+}
+
+/// What the filesystem is called.
+const OWN: &str = "inxtfs";
+/// See [`MountOptions::remote`].
+const REMOTE: &str = "sshfs";
+
+/// Whether a mount of this kind and source is one of this program's.
+pub(super) fn is_of_this_program(kind: &str, source: &str) -> bool {
+    match kind.strip_prefix("fuse.") {
+        Some(OWN) => true,
+        Some(REMOTE) => source == OWN || source.starts_with("inxtfs:"),
+        _ => false,
     }
 }
 
@@ -50,7 +68,8 @@ impl MountOptions {
         // A comma would end the option where the mount helper takes it.
         config.mount_options.push(MountOption::FSName(self.fsname.replace(',', "_")));
         // As root the binding drops its own subtype option; as text it reaches kernel and helper alike.
-        config.mount_options.push(MountOption::CUSTOM("subtype=inxtfs".to_owned()));
+        let subtype = if self.remote { REMOTE } else { OWN };
+        config.mount_options.push(MountOption::CUSTOM(format!("subtype={subtype}")));
         config.mount_options.push(MountOption::DefaultPermissions);
         if self.read_only {
             config.mount_options.push(MountOption::RO);
@@ -118,6 +137,16 @@ mod tests {
             assert!(config.mount_options.contains(&MountOption::DefaultPermissions));
             assert_eq!(config.acl == SessionACL::All, allow_other);
         }
+    }
+
+    #[test]
+    fn a_mount_that_looks_remote_is_known_by_its_source() {
+        let config = MountOptions { remote: true, ..MountOptions::default() }.config();
+        assert!(config.mount_options.contains(&MountOption::CUSTOM("subtype=sshfs".to_owned())));
+        assert!(is_of_this_program("fuse.sshfs", "inxtfs:a@b"));
+        assert!(is_of_this_program("fuse.inxtfs", "whatever"));
+        assert!(!is_of_this_program("fuse.sshfs", "host:/inxtfs:"));
+        assert!(!is_of_this_program("ext4", "inxtfs:a@b"));
     }
 
     #[test]

@@ -102,13 +102,28 @@ fn uses(process: &Path, point: &Path) -> bool {
     })
 }
 
-/// What a thread calls itself, and what its process does. Nothing if it is gone.
+/// Programs that do what the file says that they are given: `kioworker .../kf6/kio/thumbnail.so`.
+const WORKERS: [&str; 3] = ["kioworker", "kioslave5", "kdeinit5"];
+
+/// What a thread calls itself, what its process does, and what that works for. Nothing if it is gone.
 pub(super) fn names_of(thread: u32) -> Vec<String> {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return Vec::new() };
     let field = |name| status.lines().find_map(|l| l.strip_prefix(name)).map(|v| v.trim().to_owned());
     let process = field("Tgid:").filter(|p| *p != thread.to_string());
     let leader = process.and_then(|p| std::fs::read_to_string(format!("/proc/{p}/comm")).ok());
-    field("Name:").into_iter().chain(leader.map(|name| name.trim().to_owned())).collect()
+    let mut names: Vec<_> =
+        field("Name:").into_iter().chain(leader.map(|name| name.trim().to_owned())).collect();
+    if names.iter().any(|name| WORKERS.contains(&name.as_str())) {
+        let told = std::fs::read(format!("/proc/{thread}/cmdline")).unwrap_or_default();
+        names.extend(worker_of(&told));
+    }
+    names
+}
+
+/// The name of the file that a worker is given.
+fn worker_of(cmdline: &[u8]) -> Option<String> {
+    let file = cmdline.split(|b| *b == 0).nth(1)?;
+    Path::new(OsStr::from_bytes(file)).file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -144,5 +159,12 @@ mod tests {
         assert!(users_of(&canonical).iter().any(|who| who.ends_with(&me)));
         drop(file);
         assert!(!users_of(&canonical).iter().any(|who| who.ends_with(&me)));
+    }
+
+    #[test]
+    fn a_worker_is_told_by_what_it_is_given() {
+        let told = b"/usr/libexec/kf6/kioworker\0/usr/lib/qt6/plugins/kf6/kio/thumbnail.so\0thumbnail\0\0";
+        assert_eq!(worker_of(told).as_deref(), Some("thumbnail.so"));
+        assert_eq!(worker_of(b"kdeinit5: Running...\0"), None);
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::proc;
 
 /// Indexers and makers of thumbnails. A star stands for any ending.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 21] = [
     "updatedb*",
     "plocate*",
     "locate*",
@@ -18,13 +18,20 @@ const KNOWN: [&str; 15] = [
     "baloo_file*",
     "recollindex",
     "zeitgeist*",
-    "tumblerd",
+    "tumbler*",
+    "pool-tumblerd",
     "thumbnail*",
     "ffmpegthumb*",
     "totem-video-thu*",
     "gdk-pixbuf-thum*",
     "evince-thumb*",
     "gnome-thumb*",
+    "gnome-desktop-t*",
+    "gsf-office-thumb*",
+    "kdegraphics-thum*",
+    "glycin-*",
+    // The workers of KDE have one name; what one does is named here, see `proc`.
+    "thumbnail.so",
 ];
 
 /// The kernel cuts a program's name.
@@ -76,10 +83,20 @@ mod tests {
     #[test]
     fn names_are_compared_as_the_kernel_cuts_them() {
         let readers = Readers::new(&["my-photo-indexer-daemon".to_owned(), "scan*".to_owned()]);
-        for name in ["tracker-miner-f", "baloo_file_extr", "updatedb.plocat", "my-photo-indexe", "scanner"] {
+        for name in [
+            "tracker-miner-f",
+            "baloo_file_extr",
+            "updatedb.plocat",
+            "tumblerd",
+            "glycin-image-rs",
+            "gnome-desktop-t",
+            "thumbnail.so",
+            "my-photo-indexe",
+            "scanner",
+        ] {
             assert!(readers.knows(name), "{name}");
         }
-        for name in ["cat", "my-photo", "mpv", "bash", "tracker"] {
+        for name in ["cat", "my-photo", "mpv", "bash", "tracker", "kioworker", "nautilus"] {
             assert!(!readers.knows(name), "{name}");
         }
     }

@@ -25,11 +25,12 @@ pub enum Method {
     Prepare,
     StampAt,
     Versions,
+    Trashed,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Method; 21] = [
+    pub const ALL: [Method; 22] = [
         Method::List,
         Method::Changes,
         Method::Newest,
@@ -51,6 +52,7 @@ impl Method {
         Method::Prepare,
         Method::StampAt,
         Method::Versions,
+        Method::Trashed,
     ];
 
     /// Whether it changes something in the cloud: a lost answer is then ambiguous.

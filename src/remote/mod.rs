@@ -251,6 +251,10 @@ pub trait Remote: Send + Sync {
     /// How many former contents the service keeps of a file. It does so for few kinds of files, and on some plans.
     async fn versions(&self, id: &NodeId) -> Result<u64>;
 
+    /// What lies in the trash of itself, of either kind, the latest first; not what lies below
+    /// it, and not what has lain there for longer than the plan keeps it. No more than a few thousand rows.
+    async fn trashed(&self) -> Result<Vec<Row>>;
+
     /// The living rows of either kind that show as one of `displays` in a folder, however their names are split.
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>>;
 

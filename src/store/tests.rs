@@ -75,7 +75,7 @@ fn a_newer_format_is_refused_and_untouched() {
     drop(store);
     let before = tree(dir.path());
     let e = open(dir.path()).err().unwrap();
-    assert!(matches!(e, Error::TooNew { found: 999, known: 3, .. }), "{e}");
+    assert!(matches!(e, Error::TooNew { found: 999, known: 4, .. }), "{e}");
     assert_eq!(tree(dir.path()), before);
     let path = dir.path().join("store.key");
     std::fs::write(&path, br#"{"version":2,"else":"unknown"}"#).unwrap();
@@ -352,11 +352,11 @@ fn a_log_of_garbage_takes_nothing_from_the_database() {
 
 #[test]
 fn removals_add_up_within_a_window_and_survive_a_restart() {
-    use crate::store::nodes::{forget_removals, note_removal, removals_since};
+    use crate::store::nodes::{forget_removals, note_removals, removals_since};
     let dir = TempDir::new().unwrap();
     let first = open(dir.path()).unwrap().store;
     for now in [1_000, 1_999, 2_000, 61_000, 61_500] {
-        first.db().write(|tx| note_removal(tx, now)).unwrap();
+        first.db().write(|tx| note_removals(tx, now, 1)).unwrap();
     }
     first.close().unwrap();
     drop(first);

@@ -25,6 +25,24 @@ pub async fn trashed_rows_are_hidden_and_their_children_live(h: &Harness) {
     assert_eq!(h.bytes(&file).await.expect("the content stays"), "bytes");
 }
 
+pub async fn the_trash_shows_what_was_put_into_it_and_not_what_lies_below(h: &Harness) {
+    let dir = h.dir().await;
+    let file = h.file(&dir, "a.txt", b"bytes").await;
+    let sub = h.mkdir(&dir, "sub").await;
+    let child = h.file(&sub.id, "c.txt", b"x").await;
+    h.remote.trash(&[(Kind::File, file.id.clone()), (Kind::Folder, sub.id.clone())]).await.expect("trash");
+    let shown = h.remote.trashed().await.expect("trashed");
+    for row in [&file, &sub] {
+        let found = shown.iter().find(|r| r.id == row.id).expect("it is shown");
+        assert_eq!((found.status, found.kind, &found.name), (Status::Trashed, row.kind, &row.name));
+        assert_eq!((&found.parent, &found.content, found.size), (&row.parent, &row.content, row.size));
+    }
+    assert!(shown.iter().all(|r| r.id != child.id));
+    h.remote.delete(Kind::File, &file.id).await.expect("delete");
+    let shown = h.remote.trashed().await.expect("trashed");
+    assert!(shown.iter().all(|r| r.id != file.id));
+}
+
 /// Success proves nothing: what cannot be trashed is passed over.
 pub async fn trash_takes_anything(h: &Harness) {
     let dir = h.dir().await;

@@ -79,6 +79,10 @@ impl Remote for Liar {
     async fn versions(&self, id: &NodeId) -> Result<u64> {
         self.inner.versions(id).await
     }
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        self.inner.trashed().await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.inner.find_all(folder, displays).await
     }

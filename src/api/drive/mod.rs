@@ -19,9 +19,7 @@ pub use folders::{
     folders_in, patch_folder,
 };
 pub use model::{FileRow, FolderRow, RowStatus};
-pub use trash::{
-    TRASH_BATCH, TrashPage, Trashed, TrashedFrom, empty_trash, trash, trashed_files, trashed_folders,
-};
+pub use trash::{TRASH_BATCH, TrashPage, Trashed, TrashedFrom, empty_trash, trash, trashed};
 
 /// Rows of one page of a folder's listing; the service takes no more.
 pub const LIST_PAGE: u64 = 50;

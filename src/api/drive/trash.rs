@@ -2,12 +2,11 @@
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::wire::text;
 use super::super::{Drive, Lane, Request};
-use super::{FileRow, FolderRow, LIST_PAGE};
+use super::LIST_PAGE;
 use crate::types::Kind;
 
 /// Rows of one request; the service takes no more.
@@ -27,6 +26,13 @@ pub fn trash<'a>(items: impl IntoIterator<Item = (Kind, &'a str)>) -> Request<Dr
         })
         .collect();
     Request::empty(Method::POST, "storage/trash/add".to_owned()).body(json!({ "items": items }))
+}
+
+/// A page of the trash.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TrashPage {
+    /// The rows, as they come: [`Trashed`].
+    pub result: Vec<Value>,
 }
 
 /// Something in the trash.
@@ -56,27 +62,9 @@ pub struct TrashedFrom {
     pub plain_name: Option<String>,
 }
 
-/// A page of the trash.
-#[derive(Clone, Debug, Deserialize)]
-pub struct TrashPage<R> {
-    /// What was trashed itself, not what lies below it.
-    #[serde(default = "Vec::new")]
-    pub result: Vec<Trashed<R>>,
-}
-
-/// At most 50 files in the trash.
+/// At most 50 rows of what lies in the trash of itself: `files` or `folders`.
 #[must_use]
-pub fn trashed_files(offset: u64) -> Request<Drive, TrashPage<FileRow>> {
-    trashed("files", offset)
-}
-
-/// At most 50 folders in the trash.
-#[must_use]
-pub fn trashed_folders(offset: u64) -> Request<Drive, TrashPage<FolderRow>> {
-    trashed("folders", offset)
-}
-
-fn trashed<R: DeserializeOwned>(kind: &str, offset: u64) -> Request<Drive, TrashPage<R>> {
+pub fn trashed(kind: &str, offset: u64) -> Request<Drive, TrashPage> {
     Request::json(Method::GET, "storage/trash/paginated".to_owned())
         .query("type", kind)
         .query("limit", LIST_PAGE)

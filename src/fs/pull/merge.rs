@@ -165,7 +165,9 @@ impl<'a> Merge<'a> {
         }
         (node.tomb, node.tries, node.blocked, node.error, node.waits_for) = (false, 0, None, None, None);
         node.remote = Some(row.clone());
-        (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
+        if !nodes::in_trash(self.tx, node.ino)? {
+            (node.size, node.mtime, node.content, node.emptied) = (row.size, row.modified, None, false);
+        }
         if row.status == Status::Trashed {
             // What differs is that it lives here: the push restores it.
             (node.due, self.outcome.push) = (now_ms(), true);
@@ -191,7 +193,11 @@ impl<'a> Merge<'a> {
         }
         self.unwatch(node.ino)?;
         node.remote = Some(row.clone());
-        self.outcome.retired.extend(node.buried());
+        if nodes::in_trash(self.tx, node.ino)? {
+            node.laid_out();
+        } else {
+            self.outcome.retired.extend(node.buried());
+        }
         nodes::save(self.tx, &node)?;
         if node.kind == Kind::Folder {
             self.keep_unseen(&node)?;
@@ -218,6 +224,9 @@ impl<'a> Merge<'a> {
 
     /// A row that is gone for good leaves the mirror.
     fn forget_deleted(&mut self, mut node: Node, row: &Row) -> Result<()> {
+        if row.status == Status::Deleted {
+            self.leave_trash(node.ino)?;
+        }
         if row.status == Status::Deleted && node.kind == Kind::File {
             node.remote = None;
             (node.tomb, node.linked) = (true, false);
@@ -234,6 +243,11 @@ impl<'a> Merge<'a> {
             // It is being restored.
             node.remote = Some(row.clone());
             return nodes::save(self.tx, &node);
+        }
+        if nodes::in_trash(self.tx, node.ino)? {
+            node.remote = Some(row.clone());
+            nodes::save(self.tx, &node)?;
+            return self.forget_deleted(node, row);
         }
         if row.content.is_some() && node.version() != row.content.as_ref() {
             self.keep_ours(&node)?;
@@ -269,7 +283,9 @@ impl<'a> Merge<'a> {
                 return self.reborn(node, row);
             }
             node.remote = Some(row.clone());
-            (node.size, node.mtime) = (row.size, row.modified);
+            if !node.content_dirty() {
+                (node.size, node.mtime) = (row.size, row.modified);
+            }
             return self.place_row(node, row);
         }
         let mut row = row.clone();

@@ -2,6 +2,7 @@
 
 use super::merge::Merge;
 use crate::fs::change::is_moved;
+use crate::fs::desk::INFO;
 use crate::fs::invalidate::Note;
 use crate::fs::now_ms;
 use crate::names;
@@ -49,6 +50,7 @@ impl Merge<'_> {
     /// new node.
     pub(super) fn reborn(&mut self, mut node: Node, row: &Row) -> Result<()> {
         self.unwatch(node.ino)?;
+        self.leave_trash(node.ino)?;
         (node.remote, node.tomb, node.linked) = (None, true, false);
         nodes::save(self.tx, &node)?;
         self.outcome.doomed.push(node.ino);
@@ -60,6 +62,18 @@ impl Merge<'_> {
             self.outcome.push = true;
             return self.place_row(again, row);
         }
+        Ok(())
+    }
+
+    /// A node is not in the trash any more, and not by the hand of a file manager.
+    pub(super) fn leave_trash(&mut self, ino: Ino) -> Result<()> {
+        let Some(entry) = nodes::leave_trash(self.tx, ino)? else { return Ok(()) };
+        let info = format!("{}{INFO}", entry.name);
+        nodes::drop_note(self.tx, Ino::TRASH_INFO, &info)?;
+        nodes::unshelve(self.tx, ino, now_ms())?;
+        self.outcome.notes.push(Note::Entry(Ino::TRASH_FILES, entry.name));
+        self.outcome.notes.push(Note::Entry(Ino::TRASH_INFO, info));
+        self.outcome.push = true;
         Ok(())
     }
 
@@ -134,6 +148,8 @@ impl Merge<'_> {
         }
         if node.linked {
             self.vanished(&node);
+        } else {
+            self.leave_trash(node.ino)?;
         }
         let (name, alias) = self.name_for(row, parent, &display, Some(node.ino))?;
         (node.name, node.alias, node.parent, node.linked) = (name, alias, parent, true);
@@ -153,7 +169,7 @@ impl Merge<'_> {
         own: Option<Ino>,
     ) -> Result<(String, bool)> {
         let stand_in = || (names::alias(display, row.id.as_str()), true);
-        if !names::is_showable(display) {
+        if !names::is_showable(display) || parent.is_some_and(|p| self.fs.is_hidden_by_trash(p, display)) {
             return Ok(stand_in());
         }
         let Some(parent) = parent else { return Ok((display.to_owned(), false)) };

@@ -141,6 +141,9 @@ impl Merge<'_> {
     /// Whether a node came into a folder before our delete of that, which was sent not long ago.
     fn is_ours_to_keep(&self, node: &Node, dead: &Node) -> Result<bool> {
         let (Some(row), Some(gone)) = (&node.remote, &dead.remote) else { return Ok(false) };
+        if nodes::meant_below(self.tx, dead)?.is_some_and(|newest| node.ino <= newest) {
+            return Ok(false);
+        }
         let before =
             row.status == Status::Exists && gone.status == Status::Trashed && row.updated <= gone.updated;
         Ok(before && !node.moved && nodes::echoed(self.tx, dead.ino, SENT, self.echoes_since())?)
@@ -196,6 +199,9 @@ impl Merge<'_> {
 
     /// Whether nobody else could see a node, or what it holds, if it went with the dead folder.
     fn is_only_here(&self, node: &Node, gone: Option<Timestamp>) -> Result<bool> {
+        if node.shelved {
+            return Ok(false);
+        }
         let unsent = match (node.kind, &node.remote) {
             (Kind::Folder, row) => row.is_none(),
             (Kind::File, row) => {

@@ -89,7 +89,12 @@ fn window(fs: &Fs) -> i64 {
 
 /// Counts a name that the user removes.
 pub(in crate::fs) fn count(fs: &Fs, tx: &Tx, node: &Node) -> store::Result<()> {
-    if node.remote.is_none() {
+    count_all(fs, tx, node, u64::from(node.remote.is_some()))
+}
+
+/// Counts so many names that go with a node.
+pub(in crate::fs) fn count_all(fs: &Fs, tx: &Tx, node: &Node, names: u64) -> store::Result<()> {
+    if names == 0 {
         return Ok(());
     }
     nodes::forget_echo(tx, node.ino, SENT)?;
@@ -102,7 +107,7 @@ pub(in crate::fs) fn count(fs: &Fs, tx: &Tx, node: &Node) -> store::Result<()> {
     }
     let now = now_ms();
     nodes::forget_removals(tx, now - window(fs))?;
-    nodes::note_removal(tx, now)
+    nodes::note_removals(tx, now, names)
 }
 
 /// Deletes are about to be sent: from here on they may have arrived.
@@ -118,7 +123,7 @@ pub(super) fn not_sent(tx: &Tx, ino: Ino) -> store::Result<()> {
 }
 
 /// Whether a delete was sent, or that of a folder it lies in.
-fn on_its_way(c: &Conn, node: &Node) -> store::Result<bool> {
+pub(in crate::fs) fn on_its_way(c: &Conn, node: &Node) -> store::Result<bool> {
     let mut at = node.clone();
     for _ in 0..DEPTH {
         if nodes::echoed(c, at.ino, SENT, i64::MIN)? {

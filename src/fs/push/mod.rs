@@ -11,6 +11,7 @@ mod content;
 mod gate;
 mod legacy;
 mod names;
+mod purge;
 mod resolve;
 mod step;
 mod taken;
@@ -48,7 +49,7 @@ pub(super) struct Push {
     finished: watch::Sender<u64>,
     /// Counts looks at the queue.
     looked: watch::Sender<u64>,
-    trashing: tokio::sync::Mutex<()>,
+    pub trashing: tokio::sync::Mutex<()>,
     names: names::Names,
     /// A person wants nothing to be begun.
     pub(super) paused: AtomicBool,
@@ -179,9 +180,10 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
         return Ok(NAP);
     }
     let now = now_ms();
-    let (due, tombs) = fs.db().read(|c| {
-        let tombs = if brake::holds_any(c)? { Vec::new() } else { nodes::due_tombs(c, now, 1)? };
-        Ok((nodes::due(c, now, ROUND)?, tombs))
+    let (due, deletes) = fs.db().read(|c| {
+        let tombs = !brake::holds_any(c)? && !nodes::due_tombs(c, now, 1)?.is_empty();
+        let deletes = tombs || (!nodes::due_purges(c, now, 1)?.is_empty() && brake::hold(c)?.is_none());
+        Ok((nodes::due(c, now, ROUND)?, deletes))
     })?;
     for node in due {
         if node.content_dirty() && fs.files.is_being_written(node.ino) {
@@ -200,21 +202,21 @@ async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
             drop(permit);
         });
     }
-    if !tombs.is_empty()
-        && let Ok(running) = fs.push.trashing.try_lock()
-    {
+    if deletes && let Ok(running) = fs.push.trashing.try_lock() {
         drop(running);
         let fs = fs.clone();
         fs.clone().spawn(async move {
             let running = fs.push.trashing.lock().await;
             trash::push_tombs(&fs).await;
+            purge::push_purges(&fs).await;
             fs.push.finished.send_modify(|n| *n += 1);
             drop(running);
             // What became due meanwhile found this one running and was passed over.
             fs.push.wake();
         });
     }
-    let next = fs.db().read(|c| nodes::next_due(c, now))?;
+    let next =
+        fs.db().read(|c| Ok(nodes::next_due(c, now)?.into_iter().chain(nodes::next_purge(c, now)?).min()))?;
     let wait = next.map_or(NAP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)));
     Ok(wait.clamp(Duration::from_millis(20), NAP))
 }

@@ -11,7 +11,7 @@ use super::{backoff, brake, confirm};
 use crate::fs::pull::{self, Missing};
 use crate::fs::{Error, Fs, Result, failed, now_ms};
 use crate::remote::{self, Class};
-use crate::store::nodes::{self, Node};
+use crate::store::nodes::{self, Anchor, Node};
 use crate::store::{self, Conn, ContentId};
 use crate::types::{Ino, Kind, NodeId, Row};
 
@@ -175,7 +175,7 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
     match (node.kind, node.id()) {
         (_, None) => Ok(false),
         (Kind::File, _) => Ok(true),
-        (Kind::Folder, Some(id)) => match look_below(fs, id).await? {
+        (Kind::Folder, Some(id)) => match look_below(fs, node, id).await? {
             Below::Clear => Ok(true),
             Below::Leaving => {
                 later(now + fs.config.paced(2))?;
@@ -199,7 +199,8 @@ enum Below {
     Strangers { folders: Vec<NodeId>, rows: Vec<Row> },
 }
 
-async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
+async fn look_below(fs: &Arc<Fs>, tomb: &Node, top: &NodeId) -> remote::Result<Below> {
+    let meant = fs.db().read(|c| nodes::meant_below(c, tomb)).map_err(local)?;
     let mut todo = vec![top.clone()];
     // Each folder that was found, and the one it was found in.
     let mut above: HashMap<NodeId, Option<NodeId>> = HashMap::from([(top.clone(), None)]);
@@ -224,7 +225,13 @@ async fn look_below(fs: &Arc<Fs>, top: &NodeId) -> remote::Result<Below> {
                 Some(n) if was_edited(fs, &n, row)? => {
                     return Ok(Below::Strangers { folders: path_to(&folder, &above), rows });
                 }
-                Some(n) if n.tomb || !n.linked => {
+                Some(n) if n.tomb || !n.linked || goes_along(fs, tomb, meant, &n)? => {
+                    if row.kind == Kind::Folder && !above.contains_key(&row.id) {
+                        above.insert(row.id.clone(), Some(folder.clone()));
+                        todo.push(row.id.clone());
+                    }
+                }
+                None if meant == Some(Ino::ANY) => {
                     if row.kind == Kind::Folder && !above.contains_key(&row.id) {
                         above.insert(row.id.clone(), Some(folder.clone()));
                         todo.push(row.id.clone());
@@ -252,11 +259,20 @@ fn path_to(folder: &NodeId, above: &HashMap<NodeId, Option<NodeId>>) -> Vec<Node
 /// Whether somebody else wrote to a file that the user has deleted, which nobody here has heard of yet.
 fn was_edited(fs: &Fs, node: &Node, row: &Row) -> remote::Result<bool> {
     let known = node.remote.as_ref().and_then(|r| r.content.as_ref());
-    if !node.tomb || row.kind == Kind::Folder || row.content.as_ref() == known {
+    let goes = node.tomb || fs.db().read(|c| nodes::anchor(c, node.ino)).map_err(local)? != Anchor::Root;
+    if !goes || row.kind == Kind::Folder || row.content.as_ref() == known {
         return Ok(false);
     }
     let what = confirm::object_of(row.content.as_ref());
     Ok(!fs.db().read(|c| nodes::echoed(c, node.ino, what, 0)).map_err(local)?)
+}
+
+/// Whether a node lay below a folder when a file manager put that into the trash, and goes with it.
+fn goes_along(fs: &Fs, top: &Node, meant: Option<Ino>, node: &Node) -> remote::Result<bool> {
+    if meant.is_none_or(|newest| node.ino > newest) {
+        return Ok(false);
+    }
+    fs.db().read(|c| nodes::below(c, top.ino, node.ino)).map_err(local)
 }
 
 /// Whether a tombstone waits for a node that is still to be brought over.

@@ -342,6 +342,10 @@ impl Remote for Fault {
         self.run(Method::Versions, self.inner.versions(id)).await
     }
 
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        self.run(Method::Trashed, self.inner.trashed()).await
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.run(Method::Find, self.inner.find_all(folder, displays)).await
     }
@@ -411,6 +415,8 @@ impl Remote for Fault {
 
     async fn events(&self) -> Result<EventStream> {
         let events = self.run(Method::Events, self.inner.events()).await?;
-        Ok(events.take_until(stream::switched_off(self.offline.subscribe())).boxed())
+        let until = events.take_until(stream::switched_off(self.offline.subscribe())).boxed();
+        // As a connection's stream, it is not to be asked again after its end.
+        Ok(futures_util::stream::unfold(until, |mut s| async move { s.next().await.map(|e| (e, s)) }).boxed())
     }
 }

@@ -1,13 +1,16 @@
 //! What the service keeps of what is gone: the trash, and former contents of files. A person's business, so no part of
 //! [`Remote`](crate::remote::Remote).
 
+use std::collections::HashSet;
+
 use futures_util::try_join;
+use serde::de::DeserializeOwned;
 
 use super::errors::{answer, of_change, of_read};
-use super::{Internxt, rows};
-use crate::api::drive::{self, LIST_PAGE, TrashPage, TrashedFrom};
-use crate::api::{Drive, Request};
-use crate::remote::{Error, Result, Row};
+use super::tree::read;
+use super::{Core, Internxt, rows};
+use crate::api::drive::{self, LIST_PAGE, TrashedFrom};
+use crate::remote::{Error, Result, Row, Status};
 use crate::types::{NodeId, Timestamp};
 
 /// Something in the trash.
@@ -34,39 +37,60 @@ pub struct Former {
     pub replaced: Timestamp,
 }
 
-impl Internxt {
-    /// All that was trashed itself; what lies below a trashed folder is not told.
-    ///
-    /// # Errors
-    /// Those of the network.
-    pub async fn trashed(&self) -> Result<Vec<Trashed>> {
+/// Pages of the trash that a mount asks for, of each kind.
+pub(super) const SHOWN: u64 = 40;
+/// Pages that a person is shown: a service that repeats one for ever comes to an end.
+const MOST: u64 = 4000;
+
+impl Core {
+    /// Up to so many pages of each kind of what was trashed itself, the latest first; what lies below a trashed folder is
+    /// not told.
+    pub(super) async fn trashed(&self, pages: u64) -> Result<Vec<Trashed>> {
         let (mut all, files) = try_join!(
-            self.trash_pages(drive::trashed_folders, rows::folder),
-            self.trash_pages(drive::trashed_files, rows::file),
+            self.trashed_of("folders", rows::folder, pages),
+            self.trashed_of("files", rows::file, pages),
         )?;
         all.extend(files);
+        let mut seen = HashSet::new();
+        all.retain(|t| seen.insert(t.row.id.clone()));
+        all.sort_by_key(|t| std::cmp::Reverse(t.row.updated));
         Ok(all)
     }
 
-    async fn trash_pages<R>(
+    async fn trashed_of<R: DeserializeOwned>(
         &self,
-        ask: fn(u64) -> Request<Drive, TrashPage<R>>,
+        kind: &str,
         translate: fn(R) -> Row,
+        pages: u64,
     ) -> Result<Vec<Trashed>> {
         let mut all = Vec::new();
-        for page in 0.. {
-            let got = self.0.session.drive(&ask(page * LIST_PAGE)).await.map_err(of_read)?;
-            let full = got.result.len() as u64 >= LIST_PAGE;
-            all.extend(got.result.into_iter().map(|t| Trashed {
-                row: translate(t.row),
-                from: t.parent.and_then(known),
-                expires: t.expires_at,
-            }));
-            if !full {
+        for page in 0..pages {
+            let got = self.session.drive(&drive::trashed(kind, page * LIST_PAGE)).await.map_err(of_read)?;
+            let ended = (got.result.len() as u64) < LIST_PAGE;
+            all.extend(got.result.into_iter().filter_map(read).map(|t| trashed(t, translate)));
+            if ended {
                 break;
             }
         }
         Ok(all)
+    }
+}
+
+/// A folder's own folder has another name here than in all other answers.
+fn trashed<R>(t: drive::Trashed<R>, translate: fn(R) -> Row) -> Trashed {
+    let from = t.parent.and_then(known);
+    let row = translate(t.row);
+    let parent = row.parent.clone().or_else(|| from.as_ref().map(|(id, _)| id.clone()));
+    Trashed { row: Row { status: Status::Trashed, parent, ..row }, from, expires: t.expires_at }
+}
+
+impl Internxt {
+    /// All that was trashed itself, the latest first.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn trash_contents(&self) -> Result<Vec<Trashed>> {
+        self.0.trashed(MOST).await
     }
 
     /// Deletes all that is in the trash, for good.
@@ -106,5 +130,6 @@ impl Internxt {
 }
 
 fn known(from: TrashedFrom) -> Option<(NodeId, String)> {
-    from.uuid.map(|id| (NodeId(id), from.plain_name.unwrap_or_default()))
+    let id = from.uuid.filter(|id| !id.is_empty())?;
+    Some((NodeId(id), from.plain_name.unwrap_or_default()))
 }

@@ -159,6 +159,10 @@ impl Remote for Internxt {
         self.0.versions(id).await
     }
 
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        Ok(self.0.trashed(keep::SHOWN).await?.into_iter().map(|t| t.row).collect())
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.0.find_all(folder, displays).await
     }

@@ -192,10 +192,10 @@ impl Core {
     }
 }
 
-fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
+pub(super) fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
     let row = serde_json::from_value(value);
     if row.is_err() {
-        tracing::warn!("a row of the change feed makes no sense and is passed over");
+        tracing::warn!("a row makes no sense and is passed over");
     }
     row.ok()
 }

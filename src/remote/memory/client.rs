@@ -104,6 +104,10 @@ impl Remote for MemoryRemote {
         self.enter(self.call(Method::Versions).id(id)).versions(id)
     }
 
+    async fn trashed(&self) -> Result<Vec<Row>> {
+        Ok(self.enter(self.call(Method::Trashed)).trashed())
+    }
+
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         self.enter(self.call(Method::Find).id(folder).name(displays.join("/"))).find(folder, displays)
     }

@@ -75,6 +75,13 @@ impl State {
         Ok(row.kept.len() as u64)
     }
 
+    pub fn trashed(&self) -> Vec<Row> {
+        let mut rows: Vec<_> = self.view().values().map(|r| r.row.clone()).collect();
+        rows.retain(|r| r.status == Status::Trashed);
+        rows.sort_by_key(|r| std::cmp::Reverse(r.updated));
+        rows
+    }
+
     pub fn find(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
         let mut rows = self.list(folder)?;
         rows.retain(|r| displays.contains(&r.name.display()));

@@ -8,6 +8,7 @@ mod blocked;
 mod pins;
 mod push;
 mod removals;
+mod trash;
 mod tree;
 mod watch;
 
@@ -20,7 +21,12 @@ pub use push::{
     wake_children, wake_failed, wanted_names,
 };
 pub use removals::{
-    any_tomb, count_shown, count_tombs, forget_removals, note_removal, removals_since, tombs,
+    any_tomb, count_shown, count_tombs, forget_removals, note_removals, removals_since, tombs,
+};
+pub use trash::{
+    Entry, Note, Purge, change_note, count_below, count_purges, drop_note, due_purges, end_purge,
+    entries_in_trash, entry_named, has_purge, in_trash, leave_trash, loose_notes, meant_below, moved_below,
+    next_purge, note, note_named, notes, put_in_trash, put_note, put_purge, rename_note, shelve, unshelve,
 };
 pub use tree::{
     Anchor, Paths, Shown, adopt_orphans, anchor, begin_count, below, by_remote, child, children, count,
@@ -86,6 +92,8 @@ pub struct Node {
     pub error: Option<String>,
     /// A node that must be clean before this one is pushed.
     pub waits_for: Option<Ino>,
+    /// Lies in the trash with a folder, and differs from the server: nothing of it is sent until it comes out.
+    pub shelved: bool,
 }
 
 impl Node {
@@ -115,6 +123,7 @@ impl Node {
             blocked: None,
             error: None,
             waits_for: None,
+            shelved: false,
         }
     }
 
@@ -142,6 +151,7 @@ impl Node {
         match (&self.remote, self.tomb) {
             (Some(_), true) => true,
             (None, true) => false,
+            _ if self.shelved => false,
             // Gone elsewhere, or with a folder that is: nothing of it is sent any more.
             (_, false) if !self.linked => false,
             (None, false) => self.ino != Ino::ROOT && self.ino != Ino::RECOVERY,
@@ -165,6 +175,12 @@ impl Node {
             (self.size, self.mtime) = (row.size, row.modified);
         }
         self.content.take()
+    }
+
+    /// The same of what lies in the trash as a file manager sees it: what was not sent stays with it.
+    pub fn laid_out(&mut self) {
+        (self.tomb, self.linked, self.moved) = (false, false, false);
+        (self.tries, self.blocked, self.error) = (0, None, None);
     }
 
     /// The confirmed version, unless the user sees other content.
@@ -193,7 +209,7 @@ impl Node {
 const COLUMNS: &str = "ino, kind, parent, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, ctime_n, \
      btime_s, btime_n, content, emptied, listed, r_id, r_parent, r_stem, r_ext, r_status, r_bucket, r_vbucket, \
      r_object, r_size, r_readable, r_created, r_modified, r_updated, moved, u_bucket, u_object, due, tries, \
-     blocked, error, waits_for";
+     blocked, error, waits_for, shelved";
 
 fn uint(v: i64) -> u64 {
     u64::try_from(v).unwrap_or(0)
@@ -286,6 +302,7 @@ fn node_of(r: &Sql<'_>) -> rusqlite::Result<Node> {
         blocked: Blocked::from_code(r.get(35)?),
         error: r.get(36)?,
         waits_for: ino_at(r, 37)?,
+        shelved: r.get(38)?,
     })
 }
 
@@ -306,14 +323,15 @@ const UPDATE: &str = "UPDATE nodes SET parent=?2, name=?3, linked=?4, alias=?5, 
      mtime_n=?9, ctime_s=?10, ctime_n=?11, btime_s=?12, btime_n=?13, content=?14, emptied=?15, listed=?16, \
      r_id=?17, r_parent=?18, r_stem=?19, r_ext=?20, r_status=?21, r_bucket=?22, r_vbucket=?23, r_object=?24, \
      r_size=?25, r_readable=?26, r_created=?27, r_modified=?28, r_updated=?29, moved=?30, u_bucket=?31, \
-     u_object=?32, dirty=?33, due=?34, tries=?35, blocked=?36, error=?37, waits_for=?38 WHERE ino=?1 AND kind=?39";
+     u_object=?32, dirty=?33, due=?34, tries=?35, blocked=?36, error=?37, waits_for=?38, shelved=?40 \
+     WHERE ino=?1 AND kind=?39";
 
 const INSERT: &str = "INSERT INTO nodes (ino, parent, name, linked, alias, tomb, size, mtime_s, mtime_n, ctime_s, \
      ctime_n, btime_s, btime_n, content, emptied, listed, r_id, r_parent, r_stem, r_ext, r_status, r_bucket, \
      r_vbucket, r_object, r_size, r_readable, r_created, r_modified, r_updated, moved, u_bucket, u_object, dirty, \
-     due, tries, blocked, error, waits_for, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+     due, tries, blocked, error, waits_for, kind, shelved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
      ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, \
-     ?35, ?36, ?37, ?38, ?39)";
+     ?35, ?36, ?37, ?38, ?39, ?40)";
 
 /// Writes all of a node back, and whether it is dirty.
 ///
@@ -366,6 +384,7 @@ fn write(conn: &Connection, sql: &str, ino: Option<Ino>, n: &Node) -> Result<(),
         n.error,
         n.waits_for.map(|w| int(w.0)),
         kind_int(n.kind),
+        n.shelved,
     ])?;
     Ok(())
 }

@@ -136,14 +136,14 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     })?;
     let sql = format!("SELECT count(*) FROM nodes WHERE {SENT}");
     let sent: i64 = conn.prepare_cached(&sql)?.query_row([], |r| r.get(0))?;
-    Ok(Queue { items: dirty.items + uint(sent), ..dirty })
+    Ok(Queue { items: dirty.items + uint(sent) + super::count_purges(conn)?, ..dirty })
 }
 
 /// Whether something is in the queue that is not blocked, deletes included or not.
 pub fn any_unblocked(conn: &Connection, deletes: bool) -> Result<bool, Error> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM nodes WHERE dirty=1 AND blocked=0 AND (?1 OR tomb=0)) \
-         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT})"
+         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT}) OR (?1 AND EXISTS (SELECT 1 FROM purges))"
     );
     Ok(conn.prepare_cached(&sql)?.query_row([deletes], |r| r.get(0))?)
 }
@@ -152,6 +152,7 @@ pub fn any_unblocked(conn: &Connection, deletes: bool) -> Result<bool, Error> {
 pub fn wake_all(conn: &Connection) -> Result<(), Error> {
     conn.execute("UPDATE nodes SET due=0 WHERE dirty=1 AND due<>0", [])?;
     conn.execute(&format!("UPDATE nodes SET due=0 WHERE {SENT} AND due<>0"), [])?;
+    conn.execute("UPDATE purges SET due=0 WHERE due<>0", [])?;
     Ok(())
 }
 

@@ -6,13 +6,13 @@ use super::{Node, int, kind_int, select, uint};
 use crate::store::Error;
 use crate::types::{Ino, Kind};
 
-/// Counts a delete that the user made at `now` (milliseconds).
+/// Counts deletes that the user made at `now` (milliseconds).
 ///
 /// # Errors
 /// The database's, here and below.
-pub fn note_removal(conn: &Connection, now: i64) -> Result<(), Error> {
-    let sql = "INSERT INTO removals VALUES (?1, 1) ON CONFLICT DO UPDATE SET nodes=nodes+1";
-    conn.prepare_cached(sql)?.execute([now.div_euclid(1000)])?;
+pub fn note_removals(conn: &Connection, now: i64, count: u64) -> Result<(), Error> {
+    let sql = "INSERT INTO removals VALUES (?1, ?2) ON CONFLICT DO UPDATE SET nodes=nodes+?2";
+    conn.prepare_cached(sql)?.execute(params![now.div_euclid(1000), int(count)])?;
     Ok(())
 }
 

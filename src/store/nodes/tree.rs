@@ -105,8 +105,8 @@ pub fn tombs_below(conn: &Connection, folder: &NodeId) -> Result<Vec<Node>, Erro
 /// Nodes that nothing shows and the server does not know, nor may come to know by what was sent: dropped once
 /// nobody has them open.
 pub fn doomed(conn: &Connection) -> Result<Vec<Node>, Error> {
-    let tail =
-        "WHERE linked=0 AND r_id IS NULL AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.ino=nodes.ino)";
+    let tail = "WHERE linked=0 AND r_id IS NULL AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.ino=nodes.ino) \
+         AND NOT EXISTS (SELECT 1 FROM trash t WHERE t.ino=nodes.ino)";
     select(conn, tail, [])
 }
 

@@ -11,6 +11,7 @@ const STEPS: &[&[&str]] = &[
     &[include_str!("1_contents.sql"), include_str!("1_nodes.sql")],
     &[include_str!("2_brake.sql"), include_str!("2_echoes.sql"), include_str!("2_watches.sql")],
     &[include_str!("3_pins.sql"), include_str!("3_totals.sql")],
+    &[include_str!("4_trash.sql")],
 ];
 
 /// The newest version.
