@@ -10,6 +10,7 @@
 //! | 3 | [`fs`] | the drive as the user sees it |
 //! | 2 | [`remote`] | the cloud as a filesystem sees it: plaintext names, plaintext bytes |
 //! | 1 | [`api`] | Internxt's wire, typed, no policy |
+//! | 1 | [`bus`] | D-Bus: the desktop's keyring, the system's login manager |
 //! | 1 | [`crypto`] | keys, ciphers, hashes, sealing |
 //! | 1 | [`store`] | local persistent state: mirror and blocks |
 //! | 1 | [`pictures`] | small pictures: made of large ones, and put where desktops look for them |
@@ -18,6 +19,7 @@
 
 pub mod api;
 pub mod block;
+pub mod bus;
 pub mod cli;
 pub mod control;
 pub mod crypto;

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,6 +30,15 @@ pub struct Bandwidth {
 impl Bandwidth {
     /// The lowest bound: below it a transfer would look as if it stood still.
     pub const LEAST: u64 = 8_000;
+}
+
+/// Bytes of contents that have passed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Sent, those of failed tries included.
+    pub up: u64,
+    /// Fetched.
+    pub down: u64,
 }
 
 /// The bounds in force. Cheap to clone; clones are one. Counts the bytes of contents, not of requests.
@@ -62,6 +72,13 @@ impl Throttle {
         self.0.down.set(bounds.down);
     }
 
+    /// What has passed so far.
+    #[must_use]
+    pub fn passed(&self) -> Traffic {
+        let of = |pace: &Pace| pace.passed.load(Ordering::Relaxed);
+        Traffic { up: of(&self.0.up), down: of(&self.0.down) }
+    }
+
     pub(super) fn up(&self) -> &Pace {
         &self.0.up
     }
@@ -76,6 +93,7 @@ impl Throttle {
 pub(super) struct Pace {
     rate: watch::Sender<Option<NonZeroU64>>,
     debt: Mutex<Debt>,
+    passed: AtomicU64,
     /// One waits for that, the others for their turn.
     turn: Gate,
 }
@@ -101,7 +119,12 @@ impl Debt {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { rate: watch::Sender::new(None), debt: Mutex::default(), turn: Gate::new(1) }
+        Pace {
+            rate: watch::Sender::new(None),
+            debt: Mutex::default(),
+            passed: AtomicU64::default(),
+            turn: Gate::new(1),
+        }
     }
 }
 
@@ -114,6 +137,11 @@ impl Pace {
         // What was owed at the old rate would be paid at a wrong one.
         *self.debt.lock() = Debt::default();
         self.rate.send_replace(rate);
+    }
+
+    /// So many have passed.
+    pub(super) fn count(&self, bytes: u64) {
+        self.passed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// How many bytes to take at a time, if there is a bound: little enough that nobody waits long, and nothing comes in

@@ -173,6 +173,7 @@ where
         let grain = grain.min(piece.len());
         progress.hold();
         throttle.up().take(grain as u64, Lane::Send).await;
+        throttle.up().count(grain as u64);
         progress.touch();
         let grain = piece.split_to(grain);
         Ok(Some((grain, (body, piece, throttle, progress))))
@@ -237,6 +238,7 @@ impl Download {
 
     /// So many have arrived.
     fn account(&mut self, bytes: u64) {
+        self.throttle.down().count(bytes);
         self.throttle.down().charge(bytes.saturating_sub(self.paid));
         self.paid = self.paid.saturating_sub(bytes);
     }

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use super::context::{Context, parse_gateway};
-use super::exit::Exit;
-use super::paths;
 use crate::api::{Gateway, Tuning};
 use crate::remote::internxt::{Internxt, Options};
 use crate::remote::session::{Credentials, FileSecrets, Secrets};
 
+/// Its name, in a configuration folder.
+pub const FILE: &str = "credentials";
+
+/// The file of the login, wherever its key is.
+pub fn file(ctx: &Context) -> anyhow::Result<FileSecrets> {
+    Ok(FileSecrets::new(ctx.config_dir()?.join(FILE)))
+}
+
 /// Where the login is kept.
 pub fn secrets(ctx: &Context) -> anyhow::Result<Arc<dyn Secrets>> {
-    let dir = ctx.config_dir()?;
-    paths::make_private(&dir)?;
-    Ok(Arc::new(FileSecrets::new(dir.join("credentials"))))
+    Ok(Arc::new(file(ctx)?))
 }
 
 /// The login, or the advice to log in.
-pub fn credentials(secrets: &dyn Secrets) -> anyhow::Result<Credentials> {
-    secrets.load()?.ok_or_else(|| Exit::NotLoggedIn.because("nobody is logged in"))
+pub fn credentials(secrets: &dyn Secrets, ctx: &Context) -> anyhow::Result<Credentials> {
+    secrets.load()?.ok_or_else(|| ctx.nobody())
 }
 
 /// The service of a login, unless the command line names another one.
@@ -32,7 +36,7 @@ pub fn gateway(credentials: &Credentials, ctx: &Context) -> anyhow::Result<Gatew
 /// The service with the stored login. Needs no network; must be called within a runtime.
 pub fn connect(ctx: &Context, tuning: Tuning) -> anyhow::Result<(Credentials, Internxt)> {
     let secrets = secrets(ctx)?;
-    let credentials = credentials(secrets.as_ref())?;
+    let credentials = credentials(secrets.as_ref(), ctx)?;
     let options = Options { gateway: ctx.given_gateway()?, tuning, ..Options::default() };
     Ok((credentials, Internxt::connect(secrets, options)?))
 }

@@ -69,6 +69,7 @@ async fn prepare(emulator: &Emulator, scratch: &Scratch, mountpoint: PathBuf) ->
     let cache = scratch.0.join("cache");
     paths::make_private(&cache)?;
     Ok(Plan {
+        notify: false,
         mountpoint,
         flush: Duration::ZERO,
         folder: None,

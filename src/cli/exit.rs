@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::remote::session::LoginError;
+use crate::remote::session::{LoginError, SecretsError};
 use crate::{control, fs, fuse, remote, store};
 
 /// How a command ended.
@@ -40,13 +40,19 @@ pub enum Exit {
     Busy = 13,
     /// Exported, but some bytes could not be read.
     Incomplete = 14,
+    /// Something keeps mounts from working.
+    Unwell = 15,
+    /// Content does not match its hash.
+    Damaged = 16,
+    /// There is a login, and what opens it cannot be had here or now.
+    KeyAway = 17,
     /// Interrupted while waiting; the mount goes on.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Exit; 16] = [
+    pub const ALL: [Exit; 19] = [
         Exit::Ok,
         Exit::Other,
         Exit::Usage,
@@ -62,6 +68,9 @@ impl Exit {
         Exit::NotRunning,
         Exit::Busy,
         Exit::Incomplete,
+        Exit::Unwell,
+        Exit::Damaged,
+        Exit::KeyAway,
         Exit::Interrupted,
     ];
 
@@ -96,6 +105,11 @@ impl Exit {
             Exit::NotRunning => "no mount is running there",
             Exit::Busy => "files are open below the mountpoint",
             Exit::Incomplete => "exported, but some bytes could not be read; the message says which",
+            Exit::Unwell => "`inxtfs doctor` found what keeps mounts from working",
+            Exit::Damaged => "content on the server does not match its hash; the message says which",
+            Exit::KeyAway => {
+                "the login cannot be opened: its keyring is locked or away; the message says what would help"
+            }
             Exit::Interrupted => "interrupted while waiting; the mount goes on",
         }
     }
@@ -146,6 +160,9 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(e) = error.downcast_ref::<LoginError>() {
         return of_login(e);
     }
+    if let Some(SecretsError::KeyAway { .. }) = error.downcast_ref::<SecretsError>() {
+        return Some(Exit::KeyAway);
+    }
     if let Some(e) = error.downcast_ref::<remote::Error>() {
         return of_remote(e);
     }
@@ -167,6 +184,7 @@ fn of_login(error: &LoginError) -> Option<Exit> {
     match error {
         E::WrongPassword | E::WrongTotp | E::TotpNeeded | E::Blocked(_) => Some(Exit::WrongCredentials),
         E::ForeignBackupKey | E::BadMnemonic => Some(Exit::WrongCredentials),
+        E::Ended => Some(Exit::NotLoggedIn),
         E::PlanAccess(_) => Some(Exit::Plan),
         E::Offline(_) | E::Busy(_) => Some(Exit::Offline),
         E::WebLoginNeeded | E::Protocol(_) => None,
@@ -213,8 +231,10 @@ fn of_fs(error: &fs::Error) -> Option<Exit> {
 pub fn report(error: &anyhow::Error) -> Exit {
     let exit = Exit::from(error);
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "inxtfs: {}", told(error));
-    if let Some(hint) = exit.hint() {
+    let told = told(error);
+    let _ = writeln!(err, "inxtfs: {told}");
+    // Some causes bring a better one.
+    if let Some(hint) = exit.hint().filter(|_| !told.contains("`inxtfs login")) {
         let _ = writeln!(err, "{hint}");
     }
     exit

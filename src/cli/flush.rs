@@ -90,6 +90,9 @@ pub fn tell_rest(status: &Status, ctx: &Context) -> Exit {
 
 /// Why something is left, in parentheses after a blank, where the service is the reason.
 pub fn why(status: &Status) -> String {
+    if status.paused {
+        return " (paused; `inxtfs resume` goes on)".to_owned();
+    }
     match &status.session {
         SessionState::Offline { why, .. } => format!(" (offline: {why})"),
         SessionState::LoggedOut { why } => format!(" ({})", super::status::logged_out(why)),

@@ -5,34 +5,55 @@
 //! progress bars only where somebody looks at a terminal.
 
 mod account;
+mod accounts;
+mod backup_key;
 mod brake;
+mod browser;
 mod bwlimit;
+mod cache;
+mod cloud;
+mod completions;
+mod conflicts;
 mod context;
 mod daemon;
 mod demo;
+mod doctor;
 mod emulator;
 pub mod exit;
 mod failed;
 mod flush;
+mod get;
+mod inhibit;
 mod item;
 mod limits;
+mod log;
 mod logging;
 mod login;
 mod logout;
+mod ls;
 mod mount;
+mod notices;
 mod partial;
 mod paths;
+mod pause;
 mod pin;
 mod point;
 mod process;
+mod put;
+mod refresh;
 mod restore;
 mod resume;
 mod sample;
 mod serve;
 mod status;
+mod systemd;
 mod term;
+mod trash;
 mod umount;
 mod unpin;
+mod verify;
+mod versions;
+mod watch;
 mod whoami;
 
 use std::path::PathBuf;
@@ -67,6 +88,9 @@ struct Global {
     /// Where the login is kept.
     #[arg(long, global = true, value_name = "DIR", env = "INXTFS_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
+    /// Which login, where there are several: any name, given at `inxtfs login`. Left out, it is the usual one.
+    #[arg(long, global = true, value_name = "NAME", env = "INXTFS_ACCOUNT", value_parser = context::account_name)]
+    account: Option<String>,
     /// Tell more; twice: everything. `INXTFS_LOG=inxtfs::fs=trace` chooses exactly.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -80,24 +104,45 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Whoami(whoami::Args),
+    Account(accounts::Args),
+    BackupKey(backup_key::Args),
     Mount(Box<mount::Args>),
     Umount(umount::Args),
     Status(status::Args),
+    Log(log::Args),
+    Doctor(doctor::Args),
     Flush(flush::Args),
     Bwlimit(bwlimit::Args),
+    Pause(pause::Args),
     Resume(resume::Args),
     Restore(restore::Args),
     Failed(failed::Args),
     Pin(pin::Args),
     Unpin(unpin::Args),
+    Conflicts(conflicts::Args),
+    Refresh(refresh::Args),
+    Cache(cache::Args),
+    Ls(ls::Args),
+    Get(get::Args),
+    Put(put::Args),
+    Trash(trash::Args),
+    Versions(versions::Args),
+    Verify(verify::Args),
     Demo(demo::Args),
     Emulator(Box<emulator::EmulatorArgs>),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(completions::ManArgs),
+}
+
+/// The command line as help, completions and manual pages show it.
+fn described() -> clap::Command {
+    Cli::command().after_long_help(exit::table())
 }
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let command = Cli::command().after_long_help(exit::table());
-    let cli = match command.try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
+    let cli = match described().try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
@@ -106,25 +151,44 @@ pub fn main() -> ExitCode {
     };
     process::harden();
     logging::start(cli.global.verbose, cli.global.quiet);
-    let ctx = Context::new(cli.global.gateway, cli.global.config_dir, cli.global.quiet);
-    let outcome = match cli.command {
-        Command::Login(args) => login::run(args, &ctx),
-        Command::Logout(args) => logout::run(args, &ctx),
-        Command::Whoami(args) => whoami::run(args, &ctx),
-        Command::Mount(args) => mount::run(*args, &ctx),
-        Command::Umount(args) => umount::run(args, &ctx),
-        Command::Status(args) => status::run(args, &ctx),
-        Command::Flush(args) => flush::run(args, &ctx),
-        Command::Bwlimit(args) => bwlimit::run(args, &ctx),
-        Command::Resume(args) => resume::run(args, &ctx),
-        Command::Restore(args) => restore::run(args, &ctx),
-        Command::Failed(args) => failed::run(args, &ctx),
-        Command::Pin(args) => pin::run(args, &ctx),
-        Command::Unpin(args) => unpin::run(args, &ctx),
-        Command::Demo(args) => demo::run(args, &ctx),
+    let ctx = Context::new(cli.global.gateway, cli.global.config_dir, cli.global.account, cli.global.quiet);
+    run(cli.command, &ctx).unwrap_or_else(|e| exit::report(&e)).into()
+}
+
+fn run(command: Command, ctx: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Login(args) => login::run(args, ctx),
+        Command::Logout(args) => logout::run(&args, ctx),
+        Command::Whoami(args) => whoami::run(args, ctx),
+        Command::Account(args) => accounts::run(&args, ctx),
+        Command::Mount(args) => mount::run(*args, ctx),
+        Command::Umount(args) => umount::run(args, ctx),
+        Command::Status(args) => status::run(args, ctx),
+        Command::Log(args) => log::run(&args, ctx),
+        Command::Doctor(args) => doctor::run(args, ctx),
+        Command::BackupKey(args) => backup_key::run(&args, ctx),
+        Command::Completions(args) => Ok(completions::run(&args, described())),
+        Command::Man(args) => completions::man(&args, described()),
+        Command::Flush(args) => flush::run(args, ctx),
+        Command::Bwlimit(args) => bwlimit::run(args, ctx),
+        Command::Pause(args) => pause::run(args, ctx),
+        Command::Resume(args) => resume::run(args, ctx),
+        Command::Restore(args) => restore::run(args, ctx),
+        Command::Failed(args) => failed::run(args, ctx),
+        Command::Pin(args) => pin::run(args, ctx),
+        Command::Unpin(args) => unpin::run(args, ctx),
+        Command::Conflicts(args) => conflicts::run(args, ctx),
+        Command::Refresh(args) => refresh::run(&args, ctx),
+        Command::Cache(args) => cache::run(args, ctx),
+        Command::Ls(args) => ls::run(&args, ctx),
+        Command::Get(args) => get::run(&args, ctx),
+        Command::Put(args) => put::run(&args, ctx),
+        Command::Trash(args) => trash::run(&args, ctx),
+        Command::Versions(args) => versions::run(&args, ctx),
+        Command::Verify(args) => verify::run(&args, ctx),
+        Command::Demo(args) => demo::run(args, ctx),
         Command::Emulator(args) => context::serve(emulator::run(*args)),
-    };
-    outcome.unwrap_or_else(|e| exit::report(&e)).into()
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +212,8 @@ mod tests {
             "inxtfs bwlimit --up 500K --down 0 /m",
             "inxtfs resume /m",
             "inxtfs restore --pending /m",
+            "inxtfs mount --account work /m",
+            "inxtfs --account ann@example.org account list --json",
             "inxtfs umount /m --detach",
             "inxtfs umount /m --force",
             "inxtfs status /m --json",
@@ -171,6 +237,7 @@ mod tests {
         for bad in limits.into_iter().chain(["--bwlimit-down=fast", "--memory=all", "--bwlimit-up="]) {
             assert!(Cli::try_parse_from(["inxtfs", "mount", "/m", bad]).is_err(), "{bad}");
         }
+        assert!(Cli::try_parse_from(["inxtfs", "whoami", "--account", "../x"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "bwlimit", "--up", "-1"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "restore", "/m"]).is_err());
         assert!(Cli::try_parse_from(["inxtfs", "failed", "discard"]).is_err(), "never all of them");

@@ -8,10 +8,14 @@ use super::context::Context;
 use super::exit::Exit;
 use super::limits::Limits;
 use super::serve::{self, Plan};
-use super::{account, daemon, paths, point};
+use super::{account, daemon, paths, point, systemd};
 use crate::fs::{Config, Mtimes, Thumbnails};
 use crate::fuse::MountOptions;
+use crate::remote::session::{KeyPlace, SecretsError};
 use crate::units;
+
+/// Between two looks at a keyring that is not open yet.
+const KEYRING_TICK: Duration = Duration::from_secs(3);
 
 /// Mounts the drive on a folder.
 ///
@@ -78,6 +82,10 @@ pub struct Args {
     /// See --delete-brake.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete_brake_percent: u8,
+    /// Tell on the desktop (by `notify-send`) when something cannot be sent, two versions of a file had to be kept, the
+    /// session is lost, or all is saved after a while; at most one message of a kind in five minutes.
+    #[arg(long)]
+    notify: bool,
     #[command(flatten)]
     limits: Limits,
     /// A program that nobody waits for, by the name `ps` shows (a star at its end stands for anything). It gets no
@@ -147,7 +155,7 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     if args.daemon {
         // What needs the terminal, or fails at once, is done before the process leaves it.
         let at = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
-        account::credentials(account::secrets(ctx)?.as_ref())?;
+        account::credentials(&account::file(ctx)?, ctx)?;
         return daemon::spawn(&at, ctx);
     }
     mount(&args, ctx, &mut |ready| {
@@ -158,6 +166,7 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
 
 fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) -> anyhow::Result<Exit> {
     let mountpoint = point::check(&args.mountpoint, args.force, &ctx.control()?, ctx)?;
+    wait_for_keyring(ctx)?;
     let rt = serve::runtime()?;
     let tuning = args.limits.tuning();
     let (throttle, memory) = (tuning.throttle.clone(), tuning.memory.clone());
@@ -191,6 +200,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             thumbnails,
             ..Config::default()
         },
+        notify: args.notify,
         flush: args.flush_timeout,
         folder: args.folder.clone(),
         options: options(args, &credentials.email),
@@ -216,6 +226,24 @@ fn desktop(mountpoint: &Path) -> anyhow::Result<Thumbnails> {
         );
     }
     Ok(Thumbnails { cache, mountpoint: mountpoint.to_owned() })
+}
+
+/// What a service manager starts together with the desktop may be there before the keyring is open. Somebody at a terminal
+/// is told at once instead.
+fn wait_for_keyring(ctx: &Context) -> anyhow::Result<()> {
+    let mut told = false;
+    while systemd::is_told() {
+        let away = account::secrets(ctx)?.load();
+        let Err(SecretsError::KeyAway { place: KeyPlace::Keyring, why }) = away else { break };
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("inxtfs: waiting for the desktop's keyring: {why}");
+        }
+        systemd::notify(&format!(
+            "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Waiting for the desktop's keyring: {why}"
+        ));
+        std::thread::sleep(KEYRING_TICK);
+    }
+    Ok(())
 }
 
 fn options(args: &Args, email: &str) -> MountOptions {

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn only_an_empty_folder_of_its_own_will_do() {
         let tmp = tempfile::tempdir().unwrap();
-        let ctx = Context::new(None, None, true);
+        let ctx = Context::new(None, None, None, true);
         let client = Client::new(vec![tmp.path().join("run")]);
         let check = |name: &str| check(&tmp.path().join(name), false, &client, &ctx);
 

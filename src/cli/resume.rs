@@ -7,7 +7,7 @@ use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::flush;
 
-/// Sends the deletes that are held back.
+/// Goes on after a pause, and sends the deletes that are held back.
 ///
 /// When very much of a drive is deleted within a short time, no delete is sent until this says that it was meant.
 /// `inxtfs restore --pending` takes them back instead.

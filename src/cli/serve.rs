@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::exit::Exit;
-use super::{brake, flush, term};
+use super::{brake, flush, inhibit, notices, systemd, term};
 use crate::control::server::{Served, Server, Stuck};
 use crate::control::wire::{self, Identity};
 use crate::crypto::seal::Key;
@@ -38,6 +38,8 @@ pub struct Plan {
     pub mountpoint: PathBuf,
     /// For the kernel.
     pub options: MountOptions,
+    /// Tell a person on the desktop what needs one.
+    pub notify: bool,
     /// For the filesystem.
     pub config: Config,
     /// How long the end of the mount may take to send what is left.
@@ -203,12 +205,15 @@ impl Standing {
         // It answers by now; nobody asks through the kernel to make sure. A process that is killed while it waits for
         // its own mount waits for ever, and takes the mount along.
         announce(&Ready { email: plan.email.clone(), mountpoint: plan.mountpoint.clone() });
-        notify_systemd("READY=1");
+        systemd::notify("READY=1");
         let asked = tokio::select! {
             () = self.mounted.wait() => false,
+            () = systemd::tell(Arc::clone(fs)) => false,
+            () = notices::tell(Arc::clone(fs)), if plan.notify => false,
+            () = inhibit::keep(Arc::clone(fs)) => false,
             () = signals.next() => true,
         };
-        notify_systemd("STOPPING=1");
+        systemd::notify("STOPPING=1");
         let ending = async {
             if asked {
                 self.take_down().await;
@@ -263,6 +268,7 @@ fn serve_control(
         mountpoint: plan.mountpoint.display().to_string(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         read_only: plan.config.read_only,
+        profile: ctx.account.clone(),
     };
     let (mounted, patience, usual) = (Arc::clone(mounted), Arc::clone(patience), plan.flush);
     let served = Served::new(identity, Arc::clone(fs), move |detach| {
@@ -286,21 +292,5 @@ fn stuck(error: MountError) -> Stuck {
     match error {
         MountError::Busy(..) => Stuck::Busy(error.to_string()),
         other => Stuck::Failed(other.to_string()),
-    }
-}
-
-/// Tells systemd, if it asked to be told (`Type=notify`).
-fn notify_systemd(what: &str) {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str());
-    let address = match bytes.strip_prefix(b"@") {
-        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
-        None => SocketAddr::from_pathname(&name),
-    };
-    let sent = address.and_then(|to| UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &to));
-    if let Err(e) = sent {
-        tracing::debug!(error = %e, "notifying systemd");
     }
 }

@@ -9,17 +9,20 @@ use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::item::Item;
 use super::term::{bytes, changes, plain};
-use super::{brake, limits, term};
+use super::{brake, flush, limits, term, watch};
 use crate::control;
 use crate::control::client::Found;
 use crate::control::wire::Identity;
-use crate::fs::{Bandwidth, ItemState, QueueItem, SessionState, Status};
+use crate::fs::{Bandwidth, Conflicts, ItemState, QueueItem, SessionState, Status};
 
 /// Items shown of a queue; `--json` has up to a hundred.
 const SHOWN: usize = 12;
 
 /// Shows what running mounts are doing: queue, transfers, errors, cache, quota, session. Of a file or folder on one:
 /// whether it is sent, and how much of it is here.
+///
+/// With -q it prints nothing and ends with 0 only if all is on the server, so that `inxtfs status -q && systemctl
+/// poweroff` waits for nobody and loses nothing; 10, 11 or 3 say why not (see the exit codes).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which mount, or which file or folder; all mounts if left out.
@@ -27,6 +30,9 @@ pub struct Args {
     /// Print JSON: `{"mounts": [{"mount": …, "status": …}]}`, or `{"item": …}`.
     #[arg(long)]
     json: bool,
+    /// Go on showing, with rates, graphs and the time left, until Ctrl-C; without a terminal a line a second.
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 #[derive(Serialize)]
@@ -48,6 +54,9 @@ struct Mount<'a> {
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     let client = ctx.control()?;
+    if args.watch {
+        return block_on(watch::run(&client, args.path.as_deref()));
+    }
     let found = block_on(async {
         match &args.path {
             Some(path) => Ok(vec![client.status(path).await]),
@@ -67,6 +76,10 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
             Ok(mount) => mounts.push(mount),
             Err(e) => failed = Some(e),
         }
+    }
+    if ctx.quiet && !args.json {
+        let worst = mounts.iter().map(|f| flush::rest(&f.status)).max_by_key(|exit| exit.code());
+        return failed.map_or(Ok(worst.unwrap_or(Exit::Ok)), |e| Err(e.into()));
     }
     if args.json {
         let answer =
@@ -100,7 +113,8 @@ fn print(found: &Found) {
         if colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     };
     let read_only = if mount.read_only { ", read-only" } else { "" };
-    println!("{}  ({}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
+    let profile = mount.profile.as_ref().map(|name| format!(", account {name}")).unwrap_or_default();
+    println!("{}  ({}{profile}{read_only}, process {})", bold(&mount.mountpoint), status.account, mount.pid);
     println!("  session  {}", session(&status.session));
     if let Some(warning) = &status.warning {
         println!("  warning  {}", plain(warning));
@@ -110,6 +124,12 @@ fn print(found: &Found) {
     }
     for lost in status.lost.iter().take(SHOWN) {
         println!("  lost     {}", plain(lost));
+    }
+    if let Some(words) = kept(&status.conflicts) {
+        println!("  kept     {words}");
+    }
+    if status.paused {
+        println!("  paused   nothing is sent; `inxtfs resume` goes on");
     }
     println!("  queue    {}", queue(status));
     for item in status.queue.iter().take(SHOWN) {
@@ -138,13 +158,24 @@ fn print(found: &Found) {
     println!("  tree     {} known{known}", status.nodes);
 }
 
+/// What was changed here and elsewhere since the mount began.
+fn kept(conflicts: &Conflicts) -> Option<String> {
+    let last = conflicts.last.as_deref().map(plain).unwrap_or_default();
+    match conflicts.made {
+        0 => None,
+        1 => Some(format!("a conflict copy, {last}; compare and choose (`inxtfs conflicts`)")),
+        n => Some(format!("{n} conflict copies, the last {last}; compare and choose (`inxtfs conflicts`)")),
+    }
+}
+
 fn pinned(status: &Status) -> String {
     let all = &status.pinned;
     let problem = all.problem.as_ref().map(|p| format!("; {}", plain(p))).unwrap_or_default();
     format!("{} of {} here{problem}", bytes(all.here), bytes(all.bytes))
 }
 
-fn session(state: &SessionState) -> String {
+/// Session and network, in words.
+pub fn session(state: &SessionState) -> String {
     match state {
         SessionState::Online => "online".to_owned(),
         SessionState::Offline { since: 0, why } => format!("offline: {}; goes on by itself", plain(why)),
@@ -173,7 +204,8 @@ fn queue(status: &Status) -> String {
     text
 }
 
-fn line(item: &QueueItem) -> String {
+/// An item of the queue in one line.
+pub fn line(item: &QueueItem) -> String {
     let state = match item.state {
         ItemState::Waiting => "waiting".to_owned(),
         ItemState::Sending if item.size > 0 => format!("{} of {}", bytes(item.sent), bytes(item.size)),
@@ -205,6 +237,18 @@ pub fn print_blocked(status: &Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conflict_copies_are_told_with_the_next_step() {
+        let of = |made, last: Option<&str>| kept(&Conflicts { made, last: last.map(str::to_owned) });
+        assert_eq!(of(0, None), None);
+        let one = of(1, Some("a\x1b (conflict h 2026-01-02)")).unwrap();
+        assert!(
+            one.starts_with("a conflict copy, a? (conflict") && one.contains("inxtfs conflicts"),
+            "{one}"
+        );
+        assert!(of(2, Some("b")).unwrap().starts_with("2 conflict copies, the last b;"));
+    }
 
     #[test]
     fn a_line_tells_state_and_reason_and_cannot_drive_the_terminal() {

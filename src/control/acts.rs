@@ -46,9 +46,45 @@ pub(super) async fn answer(
             let done = tokio::task::spawn_blocking(move || pins(&fs, request)).await;
             done.unwrap_or_else(|e| Reply::Refused { why: e.to_string() })
         }
+        Request::Refresh { id } => {
+            let fresh = Box::pin(fs.refresh(Ino(id)));
+            return slowly(fresh, |()| Reply::Refreshed, to).await;
+        }
+        Request::Clear => {
+            let fs = Arc::clone(fs);
+            let work = tokio::task::spawn_blocking(move || fs.clear_cache());
+            let cleared = Box::pin(async { work.await.map_err(|e| fs::Error::Io(e.to_string()))? });
+            return slowly(cleared, |freed| Reply::Cleared { freed }, to).await;
+        }
+        Request::Pause => {
+            fs.pause(true);
+            Reply::Paused
+        }
+        Request::Conflicts { after } => match fs.conflicts(after, PAGE) {
+            Ok(items) => Reply::Conflicts { items: fitting(items, |item| item.path.len()) },
+            Err(e) => Reply::Refused { why: e.to_string() },
+        },
         _ => Reply::Refused { why: "not for this".to_owned() },
     };
     wire::send(to, &reply).await
+}
+
+/// Answers what takes its time, with signs of life meanwhile.
+async fn slowly<T>(
+    mut work: impl Future<Output = fs::Result<T>> + Unpin,
+    done: impl FnOnce(T) -> Reply,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), Error> {
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut work => {
+                let refused = |e: fs::Error| Reply::Refused { why: e.to_string() };
+                return wire::send(to, &outcome.map_or_else(refused, done)).await;
+            }
+            () = tokio::time::sleep(TICK) => wire::send(to, &Reply::Working).await?,
+        }
+    }
 }
 
 fn page(fs: &Fs, after: u64) -> Reply {

@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire::{self, Envelope, Identity, Reply, Request};
 use super::{Error, place};
-use crate::fs::{Bandwidth, Discarded, FailedItem, Pin, Pinned, Status};
+use crate::fs::{Bandwidth, Conflict, Discarded, FailedItem, Pin, Pinned, Status};
 
 /// How long a mount may take for any one line.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -227,6 +227,58 @@ impl Client {
         }
     }
 
+    /// Asks the service about what has this number in a mount, now.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it cannot be asked, or there is nothing of that number.
+    pub async fn refresh(&self, mountpoint: &Path, id: u64) -> Result<(), Error> {
+        match self.ask(mountpoint, Request::Refresh { id }).await?.after_work().await? {
+            Reply::Refreshed => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Evicts what can be had again; the bytes freed.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn clear_cache(&self, mountpoint: &Path) -> Result<u64, Error> {
+        match self.ask(mountpoint, Request::Clear).await?.after_work().await? {
+            Reply::Cleared { freed } => Ok(freed),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Lets one mount begin nothing more of what is to be sent.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn pause(&self, mountpoint: &Path) -> Result<(), Error> {
+        match self.ask(mountpoint, Request::Pause).await?.next(PATIENCE).await? {
+            Reply::Paused => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// The conflict copies in one mount.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if nobody serves this mountpoint.
+    pub async fn conflicts(&self, mountpoint: &Path) -> Result<Vec<Conflict>, Error> {
+        let mut all: Vec<Conflict> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |item| item.id);
+            match self.ask(mountpoint, Request::Conflicts { after }).await?.next(PATIENCE).await? {
+                Reply::Conflicts { items } if items.is_empty() => return Ok(all),
+                Reply::Conflicts { items } => all.extend(items.into_iter().filter(|item| item.id > after)),
+                other => return Err(unexpected(other)),
+            }
+            if all.last().is_none_or(|item| item.id <= after) {
+                return Err(Error::Protocol("a page that leads nowhere".to_owned()));
+            }
+        }
+    }
+
     /// Takes a pin away.
     ///
     /// # Errors
@@ -340,6 +392,16 @@ impl Connection {
             .map_err(|_| Error::Silent)??
             .ok_or_else(|| ErrorKind::UnexpectedEof.into())
             .map_err(Error::Io)
+    }
+
+    /// The next message that is more than a sign of life.
+    async fn after_work(&mut self) -> Result<Reply, Error> {
+        loop {
+            match self.next(PATIENCE).await? {
+                Reply::Working => {}
+                other => return Ok(other),
+            }
+        }
     }
 
     /// Bytes that follow a message.

@@ -63,7 +63,8 @@ impl Served {
             drain: Box::new(move || {
                 let fs = Arc::clone(&drained);
                 Box::pin(async move {
-                    // Who asks may have made room: what was refused is tried again, once.
+                    // Who asks wants it sent, and may have made room: what was refused is tried again, once.
+                    fs.pause(false);
                     if let Err(e) = fs.retry_blocked() {
                         tracing::warn!(error = %e, "what was blocked could not be tried again");
                     }
@@ -83,7 +84,10 @@ impl Served {
 async fn decide(fs: &Arc<Fs>, request: Request) -> Reply {
     let done = match request {
         Request::Restore => fs.restore_pending().await.map(|(back, sent)| Reply::Restored { back, sent }),
-        _ => fs.resume_deletes().map(|deletes| Reply::Resumed { deletes }),
+        _ => {
+            fs.pause(false);
+            fs.resume_deletes().map(|deletes| Reply::Resumed { deletes })
+        }
     };
     done.unwrap_or_else(|e| Reply::Refused { why: e.to_string() })
 }
@@ -212,7 +216,11 @@ async fn answer(request: Request, served: &Served, to: &mut (impl AsyncWrite + U
         | Request::Bwlimit { .. }
         | Request::Pin { .. }
         | Request::Unpin { .. }
-        | Request::Pins { .. } => match &served.fs {
+        | Request::Pins { .. }
+        | Request::Refresh { .. }
+        | Request::Clear
+        | Request::Pause
+        | Request::Conflicts { .. } => match &served.fs {
             Some(fs) => acts::answer(request, fs, to).await,
             None => wire::send(to, &Reply::Refused { why: "nothing to decide here".to_owned() }).await,
         },

@@ -25,6 +25,8 @@ fn status(items: u64) -> Status {
         cache_size: 0,
         pinned: crate::fs::Pinned::default(),
         staged: 0,
+        paused: false,
+        traffic: crate::fs::Traffic::default(),
         quota_used: None,
         quota_total: None,
         hydrated: true,
@@ -32,6 +34,7 @@ fn status(items: u64) -> Status {
         warning: None,
         brake: None,
         lost: Vec::new(),
+        conflicts: crate::fs::Conflicts::default(),
         nodes: 1,
     }
 }
@@ -58,6 +61,7 @@ impl Fake {
             mountpoint: mountpoint.display().to_string(),
             program: "test".to_owned(),
             read_only: false,
+            profile: None,
         };
         let (left, drained) = (Arc::clone(&self.left), Arc::clone(&self.left));
         let (sent, after, busy) = (Arc::clone(&self.sent), self.after, self.busy);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Error;
-use crate::fs::{Bandwidth, Discarded, FailedItem, Pin, Pinned, Status};
+use crate::fs::{Bandwidth, Conflict, Discarded, FailedItem, Pin, Pinned, Status};
 
 /// The version both sides must share.
 pub const VERSION: u32 = 1;
@@ -85,6 +85,20 @@ pub enum Request {
         /// 0 for the first page.
         after: u64,
     },
+    /// Ask the service about a file or a folder now.
+    Refresh {
+        /// Its inode number.
+        id: u64,
+    },
+    /// Evict what can be had again.
+    Clear,
+    /// Begin nothing more of what is to be sent; [`Request::Resume`] ends it.
+    Pause,
+    /// Conflict copies: those whose number is above `after`.
+    Conflicts {
+        /// 0 for the first page.
+        after: u64,
+    },
     /// Read what is staged of a file: [`Reply::Exporting`], then pieces, [`Reply::Exported`] at the end.
     Export {
         /// Which.
@@ -105,6 +119,9 @@ pub struct Identity {
     pub program: String,
     /// Whether it refuses changes.
     pub read_only: bool,
+    /// The name of the login it uses, if that is not the usual one.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// What a mount answers.
@@ -176,6 +193,20 @@ pub enum Reply {
     Pins {
         /// In the order of their numbers.
         items: Vec<Pin>,
+    },
+    /// To [`Request::Refresh`].
+    Refreshed,
+    /// To [`Request::Clear`].
+    Cleared {
+        /// Bytes that are free now.
+        freed: u64,
+    },
+    /// To [`Request::Pause`].
+    Paused,
+    /// A page of conflict copies. An empty one is the end.
+    Conflicts {
+        /// In the order of their numbers.
+        items: Vec<Conflict>,
     },
     /// An export begins.
     Exporting {
@@ -301,6 +332,10 @@ mod tests {
             R::Pin { id: 7 },
             R::Unpin { id: 7 },
             R::Pins { after: 0 },
+            R::Refresh { id: 7 },
+            R::Clear,
+            R::Pause,
+            R::Conflicts { after: 7 },
         ];
         for request in asked.into_iter().chain(decided) {
             let mut line = Vec::new();

@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod keys;
 pub mod mnemonic;
 pub mod seal;
+pub mod totp;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@
 
 mod auth;
 mod body;
+mod browser;
 mod drive;
 mod errors;
 mod events;

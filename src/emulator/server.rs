@@ -29,7 +29,7 @@ use super::body::{Fate, Metered, Way, drain};
 use super::faults::Action;
 use super::log::{Live, RequestLog};
 use super::probes::Moment;
-use super::{Shared, drive, events, network, objects};
+use super::{Shared, browser, drive, events, network, objects};
 
 /// What requests in the middle of their answer get when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
@@ -241,6 +241,8 @@ impl Service {
             Some("drive") => self.drive.clone().call(request).await.unwrap_or_else(|never| match never {}),
             Some("network") => network::serve(&self.shared, request).await,
             Some("shards") => objects::serve(&self.shared, request).await,
+            Some("login") => browser::login(&self.shared, request.uri()),
+            Some(end @ ("auth-link-ok" | "auth-link-error")) => browser::end(end.ends_with("ok")),
             Some("socket.io") => events::serve(&self.shared, request),
             _ => status(404, Some(format!("Cannot {} {path}\n", request.method())), None),
         }

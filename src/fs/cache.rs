@@ -155,7 +155,7 @@ impl Fs {
     }
 
     /// Cached contents that open files show and the server may not have any more: what goes of them is lost.
-    fn shown_of_old(&self) -> Result<HashSet<ContentId>> {
+    pub(super) fn shown_of_old(&self) -> Result<HashSet<ContentId>> {
         let mut old = HashSet::new();
         for (ino, source) in self.files.sources() {
             let (version, content) = match source {

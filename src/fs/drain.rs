@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::push::brake;
 use super::{Fs, ItemState, QueueItem, Result, SessionState, Status, Totals, failed, now_ms};
 use crate::store::nodes::{self, Node};
@@ -53,6 +55,7 @@ impl Fs {
             warning: self.health.warning().or_else(|| self.pull.trouble()),
             brake,
             lost: self.lost.lock().clone(),
+            conflicts: self.pull.conflicts(),
             totals: Totals {
                 items: queue.items,
                 sending: self.push.sending() as u64,
@@ -61,6 +64,8 @@ impl Fs {
             },
             queue: items.into_iter().map(|(n, path)| self.item(&n, path, brake.is_some())).collect(),
             bandwidth: self.config.throttle.get(),
+            paused: self.is_paused(),
+            traffic: self.config.throttle.passed(),
             cache_used: usage.cached,
             cache_size: self.cache_bound(),
             pinned: self.pins.told(),
@@ -100,6 +105,10 @@ impl Fs {
     /// state that only a person can resolve (blocked items, files still being written, session lost): the status
     /// then says which.
     pub async fn drain(self: &Arc<Self>) -> Status {
+        // Whoever is to wait for it, or to send it, does not want the pause any more: that is said before.
+        if self.is_paused() {
+            return self.status();
+        }
         let mut rewake = tokio::time::Instant::now();
         let mut stuck_looks = 0;
         loop {
@@ -133,6 +142,16 @@ impl Fs {
             () = tokio::time::sleep(limit) => self.status(),
             () = self.health.stays_away(OFFLINE) => self.status(),
         }
+    }
+
+    /// Changes with each look at the queue: whenever something in it has, may have, or should have begun or ended.
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.push.looks()
+    }
+
+    /// Whether something is left that the service would be sent now.
+    pub fn would_send(&self) -> bool {
+        !self.is_paused() && self.health.state() == SessionState::Online && self.is_anything_left()
     }
 
     async fn make_all_due(self: &Arc<Self>) -> Result<()> {

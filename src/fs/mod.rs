@@ -42,6 +42,7 @@ mod temporary;
 mod thumbs;
 mod torn;
 mod tree;
+mod upkeep;
 mod write;
 mod xattr;
 
@@ -65,8 +66,11 @@ pub use export::{Export, Part};
 pub use failed::FailedItem;
 pub use ops::{Answer, Attr, DirEntry, Kernel, OpenFlags, Opened, SetAttr, StatFs};
 pub use pins::Pin;
-pub use status::{Bandwidth, Brake, ItemState, Pinned, QueueItem, SessionState, Status, Totals};
+pub use status::{
+    Bandwidth, Brake, Conflicts, ItemState, Pinned, QueueItem, SessionState, Status, Totals, Traffic,
+};
 pub use thumbs::Thumbnails;
+pub use upkeep::Conflict;
 
 use crate::remote::Remote;
 use crate::remote::session::SessionHealth;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::remote::Bandwidth;
+pub use crate::remote::{Bandwidth, Traffic};
 
 /// A node that differs from the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,6 +106,15 @@ pub struct Pinned {
     pub problem: Option<String>,
 }
 
+/// What was kept beside another version since the mount began, because this machine and another changed the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflicts {
+    /// How many copies.
+    pub made: u64,
+    /// The name of the last one.
+    pub last: Option<String>,
+}
+
 /// A mount at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -122,6 +131,9 @@ pub struct Status {
     /// What a loss of power took before this start, in words.
     #[serde(default)]
     pub lost: Vec<String>,
+    /// Conflict copies of this mount's making.
+    #[serde(default)]
+    pub conflicts: Conflicts,
     /// Sums over the whole queue.
     pub totals: Totals,
     /// The queue's first hundred items, blocked ones first.
@@ -129,6 +141,12 @@ pub struct Status {
     /// Bounds on the bytes a second.
     #[serde(default)]
     pub bandwidth: Bandwidth,
+    /// A person wants nothing to be sent for now.
+    #[serde(default)]
+    pub paused: bool,
+    /// Bytes of contents sent and fetched since the mount began.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// Bytes of cached content on disk.
     pub cache_used: u64,
     /// Its bound: what was asked for, less while the disk is nearly full.

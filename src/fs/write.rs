@@ -42,9 +42,10 @@ impl Fs {
     /// The staged content that takes writes, made if there is none: on top of what the file shows now, which
     /// itself never changes again.
     fn writable(&self, state: &mut State) -> Result<Arc<Content>> {
+        let mut version = None;
         let base = match &state.source {
             Source::Staged(c) if c.is_staged() && !c.is_frozen() => return Ok(c.clone()),
-            Source::Staged(c) => Some((c.id(), state.size)),
+            Source::Staged(c) => Some(c.id()),
             Source::Empty if state.size == 0 => {
                 let content = self.blocks().stage_new()?;
                 state.source = Source::Staged(content.clone());
@@ -56,16 +57,23 @@ impl Fs {
                     "the file can only be rewritten whole: its layout is unknown".to_owned(),
                 ));
             }
-            Source::Version(v, cached) => {
-                let size = state.size;
-                let id = match cached {
-                    Some(c) => c.id(),
-                    None => self.db().write(|tx| self.blocks().cached(tx, v, size))?.id(),
-                };
-                Some((id, size))
+            Source::Version(v, _) => {
+                version = Some(v);
+                None
             }
         };
-        let content = self.db().write(|tx| self.blocks().stage(tx, base, state.size))?;
+        let size = state.size;
+        let content = self.db().write(|tx| {
+            // Looked for in the transaction that lies on it: what is open may have left the cache since, damaged.
+            let base = match version {
+                None => base,
+                Some(v) => Some(match self.blocks().find(tx, v)? {
+                    Some(c) => c.id(),
+                    None => self.blocks().cached(tx, v, size)?.id(),
+                }),
+            };
+            self.blocks().stage(tx, base.map(|id| (id, size)), size)
+        })?;
         state.source = Source::Staged(content.clone());
         Ok(content)
     }

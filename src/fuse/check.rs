@@ -53,7 +53,7 @@ fn check_point(point: &Path) -> Result<PathBuf, MountError> {
     Ok(canonical)
 }
 
-fn check_device(device: &Path) -> Result<(), MountError> {
+pub(super) fn check_device(device: &Path) -> Result<(), MountError> {
     match OpenOptions::new().read(true).write(true).open(device) {
         Ok(_) => Ok(()),
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {
@@ -65,7 +65,7 @@ fn check_device(device: &Path) -> Result<(), MountError> {
 }
 
 /// Whether ordinary users may open their mounts to others. A file that cannot be read says nothing.
-fn user_allow_other(conf: &Path) -> bool {
+pub(super) fn user_allow_other(conf: &Path) -> bool {
     match std::fs::read_to_string(conf) {
         Ok(text) => text.lines().any(|line| line.trim() == "user_allow_other"),
         Err(e) => e.kind() != io::ErrorKind::NotFound,

@@ -11,6 +11,7 @@ mod attr;
 mod caching;
 mod check;
 mod errno;
+mod facts;
 mod flags;
 mod kernel;
 mod mount;
@@ -21,5 +22,6 @@ mod readers;
 mod reply;
 
 pub use check::{clear, clear_stale, is_ours, is_stale};
+pub use facts::{Facts, facts};
 pub use mount::{MountError, Mounted, mount};
 pub use options::MountOptions;

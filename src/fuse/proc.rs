@@ -21,6 +21,13 @@ pub(super) fn mounted_at(point: &Path) -> Option<MountEntry> {
     topmost(&table, point)
 }
 
+/// Where filesystems of a kind are mounted.
+pub(super) fn mounts_of(kind: &str) -> Vec<PathBuf> {
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let all = table.split(|b| *b == b'\n').filter_map(parse);
+    all.filter(|m| m.kind == kind).map(|m| m.point).collect()
+}
+
 fn topmost(table: &[u8], point: &Path) -> Option<MountEntry> {
     table.split(|b| *b == b'\n').filter_map(parse).rfind(|m| m.point == point)
 }

@@ -28,7 +28,7 @@ use futures_util::future::BoxFuture;
 pub use error::{Class, Error, Refusal};
 pub use method::Method;
 
-pub use crate::api::{Bandwidth, Budget, Held, Hurry, Throttle};
+pub use crate::api::{Bandwidth, Budget, Held, Hurry, Throttle, Traffic};
 use crate::names::RemoteName;
 use crate::types::{Kind, NodeId, Timestamp, Version};
 pub use crate::types::{Row, Status, Urgency};

@@ -19,7 +19,7 @@ const PARTS: [&str; 6] = [KEY_FILE, DB_FILE, "state.db-wal", "state.db-shm", "bl
 const SUSPECT_FILE: &str = "state.db.suspect";
 /// The database.
 pub(super) const DB_FILE: &str = "state.db";
-const KEY_FILE: &str = "store.key";
+pub(super) const KEY_FILE: &str = "store.key";
 const KEY_VERSION: i64 = 1;
 
 /// Makes a directory that only its owner can enter.

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod db;
+mod destroy;
 mod dir;
 mod error;
 pub mod nodes;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
+pub use destroy::destroy;
 pub use error::{Error, Result};
 
 use crate::crypto::seal::Key;

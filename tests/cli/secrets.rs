@@ -18,6 +18,41 @@ fn files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
 }
 
 #[test]
+fn a_logout_with_purge_leaves_nothing_and_takes_nothing_unsent_along() {
+    let world = World::logged_in();
+    let drive = world.drive();
+    world.mount_with(&["--writeback-delay", "1h"]);
+    fs::write(drive.join("Secret Plans.txt"), "what the user wrote").unwrap();
+    let running = world.run(["logout", "--purge"]).expect(9);
+    assert!(running.err.contains("inxtfs umount"), "{}", running.err);
+    world.on_drive("umount", &["--detach"]).expect(0);
+    let unsent = world.run(["logout", "--purge"]).expect(10);
+    assert!(unsent.err.contains("1 change") && unsent.err.contains("--discard-unsent"), "{}", unsent.err);
+    world.run(["whoami"]).expect(0);
+
+    world.mount();
+    world.on_drive("umount", &[]).expect(0);
+    world.run(["logout", "--purge"]).expect(0);
+    let mut paths = Vec::new();
+    for dir in [".config", ".cache", ".local", "run"] {
+        if world.path(dir).exists() {
+            files(&world.path(dir), &mut paths);
+        }
+    }
+    assert!(paths.is_empty(), "{paths:?}");
+    world.run(["whoami"]).expect(3);
+    world.login(EMAIL, "demo").expect(0);
+    world.mount();
+    assert_eq!(fs::read_to_string(drive.join("Secret Plans.txt")).unwrap(), "what the user wrote");
+    world.on_drive("umount", &["--detach"]).expect(0);
+    world.mount_with(&["--writeback-delay", "1h"]);
+    fs::write(drive.join("given up.txt"), "x").unwrap();
+    world.on_drive("umount", &["--detach"]).expect(0);
+    world.run(["logout", "--purge", "--discard-unsent"]).expect(0);
+    assert!(!world.path(".cache/inxtfs").join(world.account(EMAIL).uuid).exists());
+}
+
+#[test]
 fn no_secret_is_in_logs_arguments_environment_status_or_files() {
     const PASSWORD: &str = "an-unlikely-passphrase";
     let world = World::new();

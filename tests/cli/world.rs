@@ -1,7 +1,8 @@
 //! An emulator in this process, a home of its own for the program, and mounts that go away whatever happens.
 #![allow(dead_code)] // each test program uses its own share
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -21,6 +22,8 @@ pub struct World {
     emulator: Option<Emulator>,
     rt: Runtime,
     tmp: TempDir,
+    /// Beside what every program gets.
+    environment: BTreeMap<&'static str, OsString>,
 }
 
 /// What a run of the program gave.
@@ -51,7 +54,7 @@ impl World {
             Emulator::start(config).unwrap()
         };
         let tmp = tempfile::Builder::new().prefix("inxtfs-cli-").tempdir().unwrap();
-        let world = World { emulator: Some(emulator), rt, tmp };
+        let world = World { emulator: Some(emulator), rt, tmp, environment: BTreeMap::new() };
         for dir in ["run", "drive"] {
             std::fs::create_dir(world.path(dir)).unwrap();
         }
@@ -60,6 +63,15 @@ impl World {
 
     pub fn home(&self) -> &Path {
         self.tmp.path()
+    }
+
+    /// For all programs from now on.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<OsString>) {
+        self.environment.insert(variable, value.into());
+    }
+
+    pub fn unset(&mut self, variable: &str) {
+        self.environment.remove(variable);
     }
 
     /// With a login.
@@ -142,6 +154,7 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.tmp.path())
             .env("XDG_RUNTIME_DIR", self.path("run"))
+            .envs(&self.environment)
             .envs(self.authority().map(|ca| ("SSL_CERT_FILE", ca)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -196,6 +209,18 @@ impl World {
         let logs = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
         let logs = logs.filter(|p| p.extension().is_some_and(|e| e == "log"));
         logs.map(|p| std::fs::read_to_string(p).unwrap()).collect()
+    }
+
+    /// Bucket and object of the file with this name, as the service tells its owner.
+    pub fn object_of(&self, stem: &str) -> (String, String) {
+        let token = self.shared().world.issue_token(EMAIL, Duration::from_secs(600)).unwrap();
+        let bearer = format!("authorization: Bearer {token}");
+        let url = format!("{}/drive/files?status=EXISTS&limit=1000&offset=0", self.gateway());
+        let text = tool("curl", &["-sSf", "-H", &bearer, &url].map(AsRef::as_ref));
+        let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let row = rows.as_array().unwrap().iter().find(|row| row["plainName"] == stem).unwrap();
+        let field = |name: &str| row[name].as_str().unwrap().to_owned();
+        (field("bucket"), field("fileId"))
     }
 
     pub fn throw_cache_away(&self) {

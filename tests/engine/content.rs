@@ -205,6 +205,21 @@ fn damage_below_a_partial_write_is_told_and_the_write_is_kept() {
 }
 
 #[test]
+fn a_write_over_what_was_found_damaged_while_it_was_open_is_kept() {
+    let e = with_file("f.bin", &noise(2_000_000, 14));
+    let fh = e.open("f.bin", WRITE).unwrap();
+    assert!(e.cloud.corrupt(&e.row("f.bin").content.unwrap()));
+    eventually("the damage is found", || e.read_fh(fh, 0, 1000).is_err());
+    e.write_fh(fh, 5, b"mine").unwrap();
+    e.close(fh).unwrap();
+    assert_eq!(e.drained().totals.blocked, 1);
+    let fh = e.open("f.bin", READ).unwrap();
+    assert_eq!(e.read_fh(fh, 5, 4).unwrap(), "mine");
+    e.fs().release(fh);
+    assert_eq!(e.sent(), []);
+}
+
+#[test]
 fn an_unlinked_open_file_goes_on() {
     let e = with_file("f.bin", &noise(200_000, 15));
     let fh = e.open("f.bin", WRITE).unwrap();

@@ -627,3 +627,19 @@ fn an_edit_that_no_feed_has_told_of_outlives_our_delete() {
     let files = e.cloud.files();
     assert_eq!((&files["f.txt"][..], &files["d/g.txt"][..]), (&b"edited"[..], &b"edited"[..]));
 }
+
+#[test]
+fn announcements_that_end_right_after_one_are_listened_to_again() {
+    let e = Engine::over(
+        Memory::new(),
+        inxtfs::fs::Config { poll_interval: Duration::from_secs(3600), ..patient() },
+    );
+    eventually("it listens", || e.fault.calls(M::Events) == 1);
+    std::thread::sleep(Duration::from_millis(200));
+    // The first announcement, that of the connection, is still waited upon.
+    e.cloud.set_events(false);
+    e.cloud.set_events(true);
+    eventually("it listens again", || e.fault.calls(M::Events) == 2);
+    e.foreign_file(&e.cloud_root(), "new.txt", b"theirs");
+    eventually("it is told", || e.read("new.txt").is_ok());
+}

@@ -165,6 +165,23 @@ fn their_edit_is_found_before_a_replace_even_if_no_feed_has_told() {
 }
 
 #[test]
+fn conflict_copies_are_counted_and_the_last_is_named_in_the_status() {
+    let e = with(&["f.txt", "g.txt"]);
+    assert_eq!(e.fs().status().conflicts.made, 0);
+    for (n, name) in ["f.txt", "g.txt"].into_iter().enumerate() {
+        e.foreign_write(&e.row(name).id, b"theirs");
+        e.put(name, b"mine").unwrap();
+        e.drain();
+        let told = e.fs().status().conflicts;
+        assert_eq!(told.made, n as u64 + 1);
+        let last = told.last.unwrap();
+        assert!(last.starts_with(&format!("{} (conflict ", &name[..1])) && e.exists(&last), "{last}");
+    }
+    e.converged();
+    assert_eq!(e.fs().status().conflicts.made, 2, "once each");
+}
+
+#[test]
 fn both_edits_are_kept_where_ours_was_also_moved() {
     let e = with(&["f.txt", "d/x"]);
     let id = e.row("f.txt").id;

@@ -9,7 +9,7 @@ use inxtfs::api::{ClientId, Gateway};
 use inxtfs::crypto::seal::Key;
 use inxtfs::emulator::{self, AccountSpec, Emulator, Mark, Tier};
 use inxtfs::fs::{Config, Fs, Status as FsStatus};
-use inxtfs::fuse::{MountOptions, Mounted, mount};
+use inxtfs::fuse::{MountError, MountOptions, Mounted, mount};
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::session::{self, Credentials, Login};
 use inxtfs::remote::{Body, Cursor, Remote, Replacement, Row, Scope, Status};
@@ -26,6 +26,19 @@ const PASSWORD: &str = "correct horse";
 struct Up {
     fs: Arc<Fs>,
     mounted: Mounted,
+}
+
+/// Unmounts. A child that another test starts just now has this test's files open until it becomes its program.
+async fn take_down(mounted: &Mounted) {
+    let begun = Instant::now();
+    loop {
+        match mounted.unmount().await {
+            Err(MountError::Busy(..)) if begun.elapsed() < PATIENCE / 2 => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return other.unwrap(),
+        }
+    }
 }
 
 /// Dropping it unmounts.
@@ -133,7 +146,7 @@ impl World {
     pub fn unmount(&mut self) {
         let up = self.up.take().unwrap();
         self.block_on(async {
-            up.mounted.unmount().await.unwrap();
+            take_down(&up.mounted).await;
             up.fs.stop().await;
         });
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::request::segment;
-use super::super::wire::iso;
+use super::super::wire::{iso, millis, size};
 use super::super::{Drive, Lane, Request};
 use super::{FeedQuery, FileRow, LIST_PAGE};
 
@@ -115,14 +115,35 @@ pub fn file_meta(uuid: &str) -> Request<Drive, FileRow> {
     Request::json(Method::GET, format!("files/{}/meta", segment(uuid)))
 }
 
-/// A former content of a file; nothing of it is looked at.
+/// A former content of a file.
 #[derive(Clone, Debug, Deserialize)]
-pub struct KeptVersion {}
+#[serde(rename_all = "camelCase")]
+pub struct KeptVersion {
+    /// Its identity.
+    #[serde(default)]
+    pub id: String,
+    /// Its bytes.
+    #[serde(default, deserialize_with = "size")]
+    pub size: Option<u64>,
+    /// Milliseconds since 1970 of its last change.
+    #[serde(default, deserialize_with = "millis")]
+    pub modification_time: i64,
+    /// Milliseconds since 1970 of the moment it was replaced.
+    #[serde(default, deserialize_with = "millis")]
+    pub created_at: i64,
+}
 
 /// The former contents that are kept of a file.
 #[must_use]
 pub fn file_versions(uuid: &str) -> Request<Drive, Vec<KeptVersion>> {
     Request::json(Method::GET, format!("files/{}/versions", segment(uuid)))
+}
+
+/// Makes a former content the present one. The service deletes all that are newer.
+#[must_use]
+pub fn restore_version(uuid: &str, version: &str) -> Request<Drive, FileRow> {
+    let path = format!("files/{}/versions/{}/restore", segment(uuid), segment(version));
+    Request::json(Method::POST, path).lane(Lane::Look)
 }
 
 /// Which of at most 200 names (name, extension) a folder's living files have.

@@ -13,7 +13,7 @@ pub use account::{
 };
 pub use files::{
     ExistingFiles, FileEntry, FilesPage, KeptVersion, NewContent, SameObject, create_file, delete_file,
-    file_feed, file_meta, file_versions, files_existing, files_in, patch_file, replace_file,
+    file_feed, file_meta, file_versions, files_existing, files_in, patch_file, replace_file, restore_version,
 };
 pub use folders::{
     ExistingFolders, FoldersPage, create_folder, delete_folder, folder_feed, folder_meta, folders_existing,
@@ -21,7 +21,7 @@ pub use folders::{
 };
 pub use model::{FileRow, FolderRow, RowStatus};
 pub use thumbnails::{ListedFiles, PicturedFile, ThumbnailRow, set_thumbnail, thumbnails_in};
-pub use trash::{TRASH_BATCH, TrashPage, TrashedFrom, TrashedRow, trash, trashed};
+pub use trash::{TRASH_BATCH, TrashPage, Trashed, TrashedFrom, empty_trash, trash, trashed};
 
 /// Rows of one page of a folder's listing; the service takes no more.
 pub const LIST_PAGE: u64 = 50;

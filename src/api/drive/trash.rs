@@ -31,30 +31,38 @@ pub fn trash<'a>(items: impl IntoIterator<Item = (Kind, &'a str)>) -> Request<Dr
 /// A page of the trash.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TrashPage {
-    /// The rows, as they come.
+    /// The rows, as they come: [`Trashed`].
     pub result: Vec<Value>,
 }
 
-/// A row of the trash.
+/// Something in the trash.
 #[derive(Clone, Debug, Deserialize)]
-pub struct TrashedRow<R> {
-    /// The row.
+#[serde(rename_all = "camelCase")]
+pub struct Trashed<R> {
+    /// The row itself.
     #[serde(flatten)]
     pub row: R,
-    /// The folder it was in.
+    /// When the service deletes it, as text.
+    #[serde(default, deserialize_with = "text")]
+    pub expires_at: Option<String>,
+    /// The folder it was in, if that is still known.
     #[serde(default)]
     pub parent: Option<TrashedFrom>,
 }
 
-/// The folder something in the trash was in.
+/// The folder that something was trashed from.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TrashedFrom {
     /// Its identity.
     #[serde(default, deserialize_with = "text")]
     pub uuid: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub plain_name: Option<String>,
 }
 
-/// A page of what lies in the trash of itself: `files` or `folders`.
+/// At most 50 rows of what lies in the trash of itself: `files` or `folders`.
 #[must_use]
 pub fn trashed(kind: &str, offset: u64) -> Request<Drive, TrashPage> {
     Request::json(Method::GET, "storage/trash/paginated".to_owned())
@@ -62,4 +70,10 @@ pub fn trashed(kind: &str, offset: u64) -> Request<Drive, TrashPage> {
         .query("limit", LIST_PAGE)
         .query("offset", offset)
         .lane(Lane::Look)
+}
+
+/// Deletes all that is in the trash, for good.
+#[must_use]
+pub fn empty_trash() -> Request<Drive, ()> {
+    Request::empty(Method::DELETE, "storage/trash/all".to_owned()).lane(Lane::Look)
 }

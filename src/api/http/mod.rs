@@ -5,6 +5,7 @@
 
 mod answer;
 mod pause;
+mod probe;
 mod retry;
 
 use std::future::Future;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 pub(super) use answer::{is_html, read_capped, refusal};
 pub(super) use pause::Pause;
+pub use probe::Probe;
 pub use retry::{Retry, Verdict};
 
 use super::error::{cause, transport};

@@ -17,7 +17,7 @@ mod trash;
 mod versions;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body as HttpBody, Bytes};
@@ -122,7 +122,18 @@ async fn serve(State(state): State<Arc<Shared>>, request: Request) -> Response {
             tokio::time::sleep(cost).await;
         }
     }
-    render(answer, &id, (method == Method::GET).then_some(tag).flatten())
+    let mut response = render(answer, &id, (method == Method::GET).then_some(tag).flatten());
+    // The clock that everything else in this world goes by.
+    if let Ok(date) = HeaderValue::from_str(&http_date(state.world.now())) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// `Fri, 27 Nov 2026 03:10:33 GMT`.
+fn http_date(now: SystemTime) -> String {
+    let at = jiff::Timestamp::try_from(now).unwrap_or_default();
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// 21 characters, as the service's identifiers are.

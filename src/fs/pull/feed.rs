@@ -71,7 +71,9 @@ pub(in crate::fs) async fn run(fs: Arc<Fs>) {
 pub(in crate::fs) async fn listen(fs: Arc<Fs>) {
     let (mut wait, mut starting) = (RECONNECT_MIN, true);
     loop {
-        if let Ok(mut events) = fs.remote.events().await {
+        if let Ok(events) = fs.remote.events().await {
+            // Its end is met twice where it comes right after an announcement.
+            let mut events = events.fuse();
             wait = RECONNECT_MIN;
             fs.pull.told.store(true, Ordering::Release);
             while let Some(event) = events.next().await {

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use super::files::Source;
 use super::invalidate::Note;
 use super::tree::Listings;
-use super::{Config, Fs, Result};
+use super::{Config, Conflicts, Fs, Result};
 use crate::store::nodes;
 use crate::store::{Content, ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
@@ -58,6 +58,8 @@ pub(super) struct Pull {
     wake: Notify,
     /// Rows that looked like echoes of our own writes, or older than what is known: read again then.
     doubted: Mutex<HashMap<NodeId, (Kind, Instant)>>,
+    /// Copies that were kept beside another version.
+    conflicts: Mutex<Conflicts>,
     /// What is wrong with the feeds.
     trouble: Mutex<Option<String>>,
     /// Rows were passed over because of what was under way: the next look reads the feeds, whatever the probe says.
@@ -86,6 +88,10 @@ impl Pull {
         self.doubted.lock().entry(id).or_insert((kind, due));
     }
 
+    pub fn conflicts(&self) -> Conflicts {
+        self.conflicts.lock().clone()
+    }
+
     /// What a person should know about the feeds.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
@@ -107,6 +113,8 @@ pub(super) struct Outcome {
     pub copies: Vec<Arc<Content>>,
     pub doomed: Vec<Ino>,
     pub doubted: Vec<(NodeId, Kind)>,
+    /// Names that copies were given beside another version.
+    pub conflicts: Vec<String>,
     pub push: bool,
     /// A row was passed over for now.
     pub again: bool,
@@ -208,6 +216,11 @@ pub(super) fn finish(fs: &Arc<Fs>, outcome: Outcome) {
     outcome.copies.iter().for_each(|c| fs.fetch_rest_soon(c));
     if outcome.again {
         fs.pull.again.store(true, Ordering::Release);
+    }
+    if let Some(last) = outcome.conflicts.last() {
+        let mut conflicts = fs.pull.conflicts.lock();
+        conflicts.made += outcome.conflicts.len() as u64;
+        conflicts.last = Some(last.clone());
     }
     outcome.doubted.into_iter().for_each(|(id, kind)| fs.pull.doubt(fs, id, kind));
     for note in &outcome.notes {

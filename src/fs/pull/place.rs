@@ -200,16 +200,17 @@ impl Merge<'_> {
         Ok(())
     }
 
-    pub(super) fn free_conflict_name(&self, parent: Option<Ino>, name: &str) -> Result<String> {
+    pub(super) fn free_conflict_name(&mut self, parent: Option<Ino>, name: &str) -> Result<String> {
         let date = date_of(self.now);
         let mut candidate = names::conflict(name, &self.fs.config.host, &date, 1);
-        let Some(parent) = parent else { return Ok(candidate) };
         for n in 2..COPIES {
+            let Some(parent) = parent else { break };
             if nodes::child(self.tx, parent, &candidate)?.is_none() {
                 break;
             }
             candidate = names::conflict(name, &self.fs.config.host, &date, n);
         }
+        self.outcome.conflicts.push(candidate.clone());
         Ok(candidate)
     }
 

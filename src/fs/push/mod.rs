@@ -19,7 +19,7 @@ pub(super) mod trash;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,8 +47,12 @@ pub(super) struct Push {
     inflight: Mutex<HashMap<Ino, Arc<AtomicU64>>>,
     /// Counts finished pushes.
     finished: watch::Sender<u64>,
+    /// Counts looks at the queue.
+    looked: watch::Sender<u64>,
     pub trashing: tokio::sync::Mutex<()>,
     names: names::Names,
+    /// A person wants nothing to be begun.
+    pub(super) paused: AtomicBool,
 }
 
 impl Push {
@@ -59,9 +63,15 @@ impl Push {
             limit: Arc::new(Semaphore::new(parallel.max(1))),
             inflight: Mutex::default(),
             finished: watch::Sender::new(0),
+            looked: watch::Sender::new(0),
             trashing: tokio::sync::Mutex::new(()),
             names: names::Names::default(),
+            paused: AtomicBool::new(false),
         }
+    }
+
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.looked.subscribe()
     }
 
     /// Something may have become due.
@@ -156,6 +166,7 @@ pub(super) async fn run(fs: Arc<Fs>) {
         };
         let next = now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
         fs.push.next_look.store(next, Ordering::Release);
+        fs.push.looked.send_modify(|n| *n += 1);
         tokio::select! {
             () = fs.push.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
@@ -165,6 +176,9 @@ pub(super) async fn run(fs: Arc<Fs>) {
 
 /// Starts what is due and can be started. Returns how long nothing else will be due.
 async fn round(fs: &Arc<Fs>) -> super::Result<Duration> {
+    if fs.is_paused() {
+        return Ok(NAP);
+    }
     let now = now_ms();
     let (due, deletes) = fs.db().read(|c| {
         let tombs = !brake::holds_any(c)? && !nodes::due_tombs(c, now, 1)?.is_empty();

@@ -428,6 +428,8 @@ impl Remote for Fault {
 
     async fn events(&self) -> Result<EventStream> {
         let events = self.run(Method::Events, self.inner.events()).await?;
-        Ok(events.take_until(stream::switched_off(self.offline.subscribe())).boxed())
+        let until = events.take_until(stream::switched_off(self.offline.subscribe())).boxed();
+        // As a connection's stream, it is not to be asked again after its end.
+        Ok(futures_util::stream::unfold(until, |mut s| async move { s.next().await.map(|e| (e, s)) }).boxed())
     }
 }

@@ -3,7 +3,9 @@
 mod changes;
 mod download;
 mod errors;
+mod keep;
 mod objects;
+mod proof;
 mod rows;
 mod thumbnails;
 mod tree;
@@ -27,6 +29,8 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use self::errors::of_read;
+pub use self::keep::{Former, Trashed};
+pub use self::proof::Proof;
 use super::session::{Secrets, Session, SessionHealth};
 use super::{
     Account, Body, ByteStream, Cursor, Error, Event, EventStream, Limits, NewFile, Page, Remote, Replacement,
@@ -158,7 +162,7 @@ impl Remote for Internxt {
     }
 
     async fn trashed(&self) -> Result<Vec<Row>> {
-        self.0.trashed().await
+        Ok(self.0.trashed(keep::SHOWN).await?.into_iter().map(|t| t.row).collect())
     }
 
     async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {

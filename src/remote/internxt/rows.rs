@@ -1,6 +1,6 @@
 //! From the service's rows to ours.
 
-use crate::api::drive::{FileRow, FolderRow, RowStatus, TrashedRow};
+use crate::api::drive::{FileRow, FolderRow, RowStatus};
 use crate::names::RemoteName;
 use crate::remote::{Row, Status};
 use crate::types::{Kind, NodeId, Timestamp, Version};
@@ -45,18 +45,6 @@ pub(super) fn folder(row: FolderRow) -> Row {
         modified: Timestamp::from_millis(row.modification_time),
         updated: Timestamp::from_millis(row.updated_at),
     }
-}
-
-/// A file of the trash's listing.
-pub(super) fn trashed_file(row: TrashedRow<FileRow>) -> Row {
-    Row { status: Status::Trashed, ..file(row.row) }
-}
-
-/// A folder of the trash's listing, which names its own folder in another way than all others.
-pub(super) fn trashed_folder(row: TrashedRow<FolderRow>) -> Row {
-    let above = row.parent.and_then(|p| p.uuid).filter(|uuid| !uuid.is_empty()).map(NodeId);
-    let found = folder(row.row);
-    Row { status: Status::Trashed, parent: found.parent.or(above), ..found }
 }
 
 /// The flags count only without a status: they stay set after a restore.

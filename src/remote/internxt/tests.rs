@@ -40,6 +40,7 @@ pub(super) async fn drive_of(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'st
         bucket: BUCKET.to_owned(),
         root: ROOT.to_owned(),
         gateway: server.gateway.to_string(),
+        again: None,
     };
     let options = Options { tuning: hasty(), ..Options::default() };
     let drive = Internxt::connect(Arc::new(Stored(credentials)), options).unwrap();

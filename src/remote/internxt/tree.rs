@@ -18,8 +18,6 @@ use crate::types::{Kind, NodeId, Timestamp};
 
 /// Pages of one listing that are asked for at one time, at most.
 const AHEAD: usize = 16;
-/// Pages of the trash that are asked for, of each kind.
-const TRASH_PAGES: u64 = 40;
 
 impl Core {
     pub(super) async fn list(&self, folder: &NodeId) -> Result<Vec<Row>> {
@@ -97,7 +95,7 @@ impl Core {
     }
 
     /// A page of a feed, and how many rows it had before odd ones were left out.
-    async fn feed(&self, kind: Kind, query: FeedQuery) -> Result<(Vec<Row>, u64)> {
+    pub(super) async fn feed(&self, kind: Kind, query: FeedQuery) -> Result<(Vec<Row>, u64)> {
         let request = match kind {
             Kind::File => drive::file_feed(query),
             Kind::Folder => drive::folder_feed(query),
@@ -142,31 +140,6 @@ impl Core {
             Err(failure) if answer(&failure).0 == 400 => Err(Error::NotFound),
             Err(failure) => Err(of_read(failure)),
         }
-    }
-
-    pub(super) async fn trashed(&self) -> Result<Vec<Row>> {
-        let (folders, files) = try_join!(
-            self.trashed_of("folders", rows::trashed_folder),
-            self.trashed_of("files", rows::trashed_file)
-        )?;
-        let mut seen = HashSet::new();
-        let mut all: Vec<Row> = folders.into_iter().chain(files).collect();
-        all.retain(|row| seen.insert(row.id.clone()));
-        all.sort_by_key(|row| std::cmp::Reverse(row.updated));
-        Ok(all)
-    }
-
-    async fn trashed_of<R: DeserializeOwned>(&self, kind: &str, translate: fn(R) -> Row) -> Result<Vec<Row>> {
-        let mut all = Vec::new();
-        for page in 0..TRASH_PAGES {
-            let asked = self.session.drive(&drive::trashed(kind, page * LIST_PAGE)).await.map_err(of_read)?;
-            let ended = (asked.result.len() as u64) < LIST_PAGE;
-            all.extend(asked.result.into_iter().filter_map(read::<R>).map(translate));
-            if ended {
-                break;
-            }
-        }
-        Ok(all)
     }
 
     pub(super) async fn find_all(&self, folder: &NodeId, displays: &[String]) -> Result<Vec<Row>> {
@@ -219,7 +192,7 @@ impl Core {
     }
 }
 
-fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
+pub(super) fn read<R: DeserializeOwned>(value: Value) -> Option<R> {
     let row = serde_json::from_value(value);
     if row.is_err() {
         tracing::warn!("a row makes no sense and is passed over");

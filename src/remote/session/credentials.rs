@@ -32,6 +32,18 @@ pub struct Credentials {
     pub root: String,
     /// The gateway's address.
     pub gateway: String,
+    /// For machines that nobody attends: what logs in again by itself, once a lost session.
+    #[serde(default)]
+    pub again: Option<Again>,
+}
+
+/// Password and authenticator: whoever has them has the account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct Again {
+    /// The account's password.
+    pub password: String,
+    /// The authenticator's secret, where the account has one.
+    pub totp_secret: Option<String>,
 }
 
 impl Credentials {

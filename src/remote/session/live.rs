@@ -10,9 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::login::{self, Login, LoginError};
 use super::token::{Life, backoff};
 use super::{Credentials, Secrets, SessionHealth};
 use crate::api::{self, Basic, Bearer, Drive, Http, Network, Request, drive};
+use crate::crypto::totp;
 use crate::remote::Error;
 use crate::types::Timestamp;
 
@@ -54,6 +56,8 @@ struct Schedule {
     renew_at: Option<i64>,
     not_before: Option<Instant>,
     failures: u32,
+    /// A lost session was answered by a login of our own; no second one before a renewal has worked.
+    logged_in: bool,
     looked: Option<Instant>,
 }
 
@@ -66,8 +70,13 @@ impl Live {
 
 impl Session {
     pub(in crate::remote) fn new(http: Http, secrets: Arc<dyn Secrets>, credentials: Credentials) -> Self {
-        let schedule =
-            Schedule { renew_at: renew_at(&credentials.token), not_before: None, failures: 0, looked: None };
+        let schedule = Schedule {
+            renew_at: renew_at(&credentials.token),
+            not_before: None,
+            failures: 0,
+            logged_in: false,
+            looked: None,
+        };
         Session(Arc::new(Inner {
             http,
             secrets,
@@ -211,6 +220,8 @@ impl Session {
                 return Err(Error::SessionLost);
             }
             Ok(Some(stored)) if stored.token != present.token => {
+                // A person, or another process, has logged in.
+                self.0.schedule.lock().logged_in = false;
                 self.adopt(stored);
                 return Ok(());
             }
@@ -223,9 +234,50 @@ impl Session {
         }
         let bearer = present.bearer();
         match self.0.http.send(&bearer, &drive::refresh()).await {
-            Ok(answer) => self.take(&present, &answer).await,
+            Ok(answer) => {
+                self.0.schedule.lock().logged_in = false;
+                self.take(&present, &answer).await
+            }
+            Err(e) if e.status() == Some(401) && present.again.is_some() => self.log_in_again(&present).await,
             Err(e) => Err(self.not_renewed(&present, e)),
         }
+    }
+
+    /// On a machine that nobody attends: one attempt, whatever comes of it, since refused ones add up to a lock.
+    async fn log_in_again(&self, present: &Credentials) -> Result<(), Error> {
+        let Some(again) = &present.again else { return Err(Error::SessionLost) };
+        let gateway = self.0.http.gateway().clone();
+        // Asks nothing that counts, and so finds out whether the service can be reached at all.
+        if let Err(LoginError::Offline(why)) = login::needs_totp(&gateway, &present.email).await {
+            self.postpone();
+            return Err(Error::Offline(why));
+        }
+        if std::mem::replace(&mut self.0.schedule.lock().logged_in, true) {
+            self.lose("the session ended again right after a login with the stored password");
+            return Err(Error::SessionLost);
+        }
+        let now = u64::try_from(Timestamp::now().secs).unwrap_or(0);
+        let totp = again.totp_secret.as_deref().and_then(|secret| totp::code(secret, now));
+        let password = again.password.as_str().into();
+        let request =
+            Login { email: present.email.clone(), password, totp, backup_key: present.mnemonic().ok() };
+        let mut next = match login::login(&gateway, request).await {
+            Ok(next) => next,
+            Err(e) => {
+                self.lose(&format!("the login with the stored password failed: {e}"));
+                return Err(Error::SessionLost);
+            }
+        };
+        next.again.clone_from(&present.again);
+        if !next.same_drive(present) {
+            self.lose("the service answers for another drive; the account may have been reset");
+            return Err(Error::SessionLost);
+        }
+        tracing::info!("the session had ended; logged in again with the stored password");
+        let (secrets, kept) = (self.0.secrets.clone(), next.clone());
+        let saved = blocking(move || secrets.save(&kept)).await?;
+        self.adopt(next);
+        saved.map_err(|e| Error::Local(std::io::Error::other(e)))
     }
 
     async fn take(&self, present: &Credentials, answer: &drive::Refreshed) -> Result<(), Error> {

@@ -30,6 +30,9 @@ pub enum LoginError {
     /// A code is missing.
     #[error("this account needs a one-time code from your authenticator app; give it with the password")]
     TotpNeeded,
+    /// The session is over.
+    #[error("the session has ended")]
+    Ended,
     /// Locked.
     #[error(
         "the account is locked after too many wrong attempts; unlock it at https://drive.internxt.com: {0}"
@@ -68,11 +71,28 @@ pub async fn needs_totp(gateway: &Gateway, email: &str) -> Result<bool, LoginErr
     Ok(details(&http(gateway)?, email).await?.tfa)
 }
 
+/// Where the master key of a login comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeySource {
+    /// The account's own copy, which the password opened.
+    Account,
+    /// The backup key alone: that it is the account's is to be proven before it is used.
+    BackupKey,
+}
+
 /// Logs in. Sends no keys, stores nothing.
 ///
 /// # Errors
 /// [`LoginError`]. Never call it again with the same password by itself.
 pub async fn login(gateway: &Gateway, req: Login) -> Result<Credentials, LoginError> {
+    login_from(gateway, req).await.map(|(credentials, _)| credentials)
+}
+
+/// The same, and where the key is from.
+///
+/// # Errors
+/// [`LoginError`]. Never call it again with the same password by itself.
+pub async fn login_from(gateway: &Gateway, req: Login) -> Result<(Credentials, KeySource), LoginError> {
     let http = http(gateway)?;
     let email = req.email.trim();
     let details = details(&http, email).await?;
@@ -90,9 +110,13 @@ pub async fn login(gateway: &Gateway, req: Login) -> Result<Credentials, LoginEr
     };
     let request = drive::access(email, &field, totp.filter(|_| details.tfa));
     let access = http.send(&(), &request).await.map_err(refused)?;
-    let mnemonic = master_key(access.user.mnemonic.as_deref(), password, req.backup_key)?;
+    let (mnemonic, source) = master_key(access.user.mnemonic.as_deref(), password, req.backup_key)?;
+    Ok((credentials(gateway, email, &access, &mnemonic), source))
+}
+
+fn credentials(gateway: &Gateway, email: &str, access: &drive::Access, mnemonic: &Mnemonic) -> Credentials {
     let user = &access.user;
-    Ok(Credentials {
+    Credentials {
         email: if user.email.is_empty() { email.to_owned() } else { user.email.clone() },
         account: user.uuid.clone(),
         token: access.new_token.clone(),
@@ -102,7 +126,44 @@ pub async fn login(gateway: &Gateway, req: Login) -> Result<Credentials, LoginEr
         bucket: user.bucket.clone(),
         root: user.root_folder_id.clone(),
         gateway: gateway.as_str().to_owned(),
-    })
+        again: None,
+    }
+}
+
+/// A session of our own from a token and a key that a browser's login has given. The token itself is that of the
+/// browser's session and ends with it, so another one takes its place.
+///
+/// # Errors
+/// [`LoginError`].
+pub async fn with_token(
+    gateway: &Gateway,
+    token: &str,
+    mnemonic: &Mnemonic,
+) -> Result<Credentials, LoginError> {
+    let access = http(gateway)?.send(&api::Bearer::new(token), &drive::refresh()).await.map_err(ended)?;
+    Ok(credentials(gateway, "", &access, mnemonic))
+}
+
+/// Whether a password opens the account's copy of the master key in use. Counts as no attempt: nothing but the session is
+/// shown to the service.
+///
+/// # Errors
+/// [`LoginError::Ended`]; [`LoginError::BadMnemonic`] if the service holds no copy.
+pub async fn opens_with(
+    credentials: &Credentials,
+    gateway: &Gateway,
+    password: &SecretString,
+) -> Result<bool, LoginError> {
+    let access = http(gateway)?.send(&credentials.bearer(), &drive::refresh()).await.map_err(ended)?;
+    let sealed = access.user.mnemonic.as_deref().ok_or(LoginError::BadMnemonic)?;
+    let opened = envelope::open(sealed, password.expose_secret().as_bytes()).ok();
+    let own = opened.and_then(|words| Mnemonic::parse(&words).ok());
+    Ok(own.is_some_and(|own| own.phrase().as_str() == credentials.mnemonic))
+}
+
+/// What refuses a session, not a password.
+fn ended(e: api::Error) -> LoginError {
+    if e.class() == api::Class::Session { LoginError::Ended } else { refused(e) }
 }
 
 /// Ends the session at the service. A session that is over already is success.
@@ -130,7 +191,7 @@ fn master_key(
     sealed: Option<&str>,
     password: &str,
     backup: Option<Mnemonic>,
-) -> Result<Mnemonic, LoginError> {
+) -> Result<(Mnemonic, KeySource), LoginError> {
     // The envelope proves nothing: only words with a right checksum count as opened.
     let own = sealed
         .and_then(|sealed| envelope::open(sealed, password.as_bytes()).ok())
@@ -138,8 +199,8 @@ fn master_key(
         .and_then(Result::<Mnemonic, crypto::Error>::ok);
     match (own, backup) {
         (Some(own), Some(backup)) if own != backup => Err(LoginError::ForeignBackupKey),
-        (Some(own), _) => Ok(own),
-        (None, Some(backup)) => Ok(backup),
+        (Some(own), _) => Ok((own, KeySource::Account)),
+        (None, Some(backup)) => Ok((backup, KeySource::BackupKey)),
         (None, None) => Err(LoginError::BadMnemonic),
     }
 }
@@ -188,10 +249,12 @@ mod tests {
     fn the_accounts_own_key_wins_and_a_foreign_one_is_refused() {
         let own = Mnemonic::parse(WORDS).unwrap();
         let text = sealed(WORDS);
-        assert_eq!(master_key(Some(&text), "pass", None).unwrap(), own);
-        assert_eq!(master_key(Some(&text), "pass", Some(own.clone())).unwrap(), own);
+        let mine = || (own.clone(), KeySource::Account);
+        assert!(master_key(Some(&text), "pass", None).unwrap() == mine());
+        assert!(master_key(Some(&text), "pass", Some(own.clone())).unwrap() == mine());
         assert!(matches!(master_key(Some(&text), "pass", Some(other())), Err(LoginError::ForeignBackupKey)));
-        assert_eq!(master_key(Some(&text), "wrong", Some(other())).unwrap(), other());
+        let theirs = (other(), KeySource::BackupKey);
+        assert!(master_key(Some(&text), "wrong", Some(other())).unwrap() == theirs);
         assert!(matches!(master_key(Some(&text), "wrong", None), Err(LoginError::BadMnemonic)));
         assert!(matches!(
             master_key(Some(&sealed("not a mnemonic")), "pass", None),

@@ -2,8 +2,10 @@
 
 mod credentials;
 mod file_secrets;
+mod key_place;
 mod live;
 mod login;
+mod private_file;
 mod token;
 
 #[cfg(test)]
@@ -11,10 +13,15 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use credentials::Credentials;
+use zeroize::Zeroizing;
+
+pub use credentials::{Again, Credentials};
 pub use file_secrets::FileSecrets;
+pub use key_place::KeyPlace;
 pub(super) use live::{Failure, Session};
-pub use login::{Login, LoginError, login, logout, needs_totp};
+pub use login::{
+    KeySource, Login, LoginError, login, login_from, logout, needs_totp, opens_with, with_token,
+};
 
 /// How the session fares.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +90,21 @@ pub enum SecretsError {
         /// What is wrong.
         why: &'static str,
     },
+    /// What opens it cannot be had here or now; nothing is lost.
+    #[error("the key of the login cannot be had from {place}: {why}; {}", place.remedy())]
+    KeyAway {
+        /// Where it is.
+        place: KeyPlace,
+        /// What is in the way.
+        why: String,
+    },
     /// The system gave no random bytes.
     #[error("the system's random generator failed")]
     Random,
+}
+
+fn random_key() -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+    let mut key = Zeroizing::new(vec![0; key_place::KEY]);
+    getrandom::fill(&mut key).map_err(|_| SecretsError::Random)?;
+    Ok(key)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,6 +39,7 @@ fn credentials(gateway: &Gateway, token: &str) -> Credentials {
         bucket: "6b023f4716b232cd334cadf7".to_owned(),
         root: "d5102fa9-aff9-43b0-88ca-5902bfd703da".to_owned(),
         gateway: gateway.to_string(),
+        again: None,
     }
 }
 
@@ -248,7 +250,12 @@ async fn a_refused_network_user_is_looked_up_once() {
 fn file() -> (tempfile::TempDir, FileSecrets, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("inxtfs").join("credentials");
-    (dir, FileSecrets::on_machine(path.clone(), b"machine-1\n".to_vec()), path)
+    let secrets = on_machine(&path, None);
+    (dir, secrets, path)
+}
+
+fn on_machine(path: &Path, handed: Option<&Path>) -> FileSecrets {
+    FileSecrets::on_machine(path.to_owned(), b"machine-1\n".to_vec(), handed.map(Path::to_owned))
 }
 
 #[test]
@@ -283,7 +290,7 @@ fn exposed_damaged_and_foreign_files_are_refused_and_left_alone() {
     secrets.save(&credentials(&Gateway::default(), "t0ken")).unwrap();
     let good = fs::read(&path).unwrap();
 
-    let foreign = FileSecrets::on_machine(path.clone(), b"machine-2".to_vec());
+    let foreign = FileSecrets::on_machine(path.clone(), b"machine-2".to_vec(), None);
     assert!(matches!(foreign.load(), Err(SecretsError::Damaged { .. })));
 
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -302,6 +309,77 @@ fn exposed_damaged_and_foreign_files_are_refused_and_left_alone() {
     assert!(secrets.load().unwrap().is_some());
     fs::remove_file(path.with_extension("key")).unwrap();
     assert!(matches!(secrets.load(), Err(SecretsError::Damaged { .. })));
+}
+
+#[test]
+fn a_key_that_systemd_hands_in_opens_the_login_and_is_never_written() {
+    let (dir, _, path) = file();
+    let handed = dir.path().join("handed");
+    fs::create_dir(&handed).unwrap();
+    fs::write(handed.join("inxtfs.key"), format!("{}\n", hex::encode([9; 32]))).unwrap();
+    let (of_unit, elsewhere) = (|| on_machine(&path, Some(&handed)), || on_machine(&path, None));
+    let one = credentials(&Gateway::default(), "t0ken-one");
+    of_unit().keeping(KeyPlace::Systemd).save(&one).unwrap();
+    assert!(!path.with_extension("key").exists());
+    assert!(of_unit().load().unwrap().unwrap() == one);
+    let away = elsewhere().load();
+    assert!(matches!(away, Err(SecretsError::KeyAway { place: KeyPlace::Systemd, .. })));
+    assert_eq!(elsewhere().place().unwrap(), Some(KeyPlace::Systemd), "where it is can be told without it");
+
+    // A renewal leaves it where it is; a login may take it elsewhere and back.
+    of_unit().save(&one).unwrap();
+    assert_eq!(of_unit().place().unwrap(), Some(KeyPlace::Systemd));
+    of_unit().keeping(KeyPlace::File).save(&one).unwrap();
+    assert!(elsewhere().load().unwrap().unwrap() == one);
+    of_unit().keeping(KeyPlace::Systemd).save(&one).unwrap();
+    assert!(!path.with_extension("key").exists(), "a key that opens nothing any more is left");
+
+    fs::write(handed.join("inxtfs.key"), [8; 32]).unwrap();
+    assert!(matches!(of_unit().load(), Err(SecretsError::Damaged { .. })), "another key");
+    fs::write(handed.join("inxtfs.key"), "password").unwrap();
+    let words = of_unit().load().err().unwrap().to_string();
+    assert!(words.contains("is not a key") && words.contains("--keep-key file"), "{words}");
+    of_unit().forget().unwrap();
+    assert!(!path.exists() && handed.join("inxtfs.key").exists());
+}
+
+#[test]
+fn who_has_opened_a_login_goes_on_while_its_key_is_away() {
+    let (dir, _, path) = file();
+    let handed = dir.path().join("handed");
+    fs::create_dir(&handed).unwrap();
+    let credential = handed.join("inxtfs.key");
+    fs::write(&credential, [9; 32]).unwrap();
+    let of_unit = || on_machine(&path, Some(&handed));
+    let (one, two) =
+        (credentials(&Gateway::default(), "t0ken-one"), credentials(&Gateway::default(), "t0ken-two"));
+    of_unit().keeping(KeyPlace::Systemd).save(&one).unwrap();
+    let running = of_unit();
+    assert!(running.load().unwrap().unwrap() == one);
+    fs::remove_file(&credential).unwrap();
+    running.save(&two).unwrap();
+    assert!(running.load().unwrap().unwrap() == two);
+    assert!(matches!(of_unit().load(), Err(SecretsError::KeyAway { .. })));
+    // Somebody logs in anew, with another key.
+    fs::write(&credential, [8; 32]).unwrap();
+    of_unit().keeping(KeyPlace::Systemd).save(&one).unwrap();
+    assert!(running.load().unwrap().unwrap() == one);
+}
+
+#[test]
+fn a_login_whose_key_lies_beside_it_is_as_it_always_was() {
+    let (_dir, secrets, path) = file();
+    assert_eq!(secrets.place().unwrap(), None);
+    secrets.save(&credentials(&Gateway::default(), "t0ken")).unwrap();
+    assert!(fs::read(&path).unwrap().starts_with(b"inxtsec1"), "older versions read it");
+    assert_eq!(fs::read(path.with_extension("key")).unwrap().len(), 32);
+    assert_eq!(secrets.place().unwrap(), Some(KeyPlace::File));
+    // A newer version's place is not taken for damage that a login may destroy unseen.
+    let mut newer = fs::read(&path).unwrap();
+    newer.splice(..8, *b"inxtsec2?");
+    fs::write(&path, &newer).unwrap();
+    let words = secrets.load().err().unwrap().to_string();
+    assert!(words.contains("newer version"), "{words}");
 }
 
 const S_KEY: &str = "53616c7465645f5f0011223344556677517d0078a23ff984e50a6ccc0fa515849d3bec43bd35361e6000da97ee14c7e23cbf54dbd704880b1674f1b802a17449";

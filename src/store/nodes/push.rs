@@ -121,6 +121,12 @@ pub fn queue_but_tombs(conn: &Connection, limit: usize) -> Result<Vec<Node>, Err
     select(conn, "WHERE dirty=1 AND tomb=0 ORDER BY blocked<>0 DESC, due, ino LIMIT ?1", [int(limit as u64)])
 }
 
+/// Files that are named as conflict copies are, whoever made them.
+pub fn conflicts_after(conn: &Connection, after: Ino, limit: usize) -> Result<Vec<Node>, Error> {
+    let sql = "WHERE ino>?1 AND tomb=0 AND kind=0 AND name LIKE '% (conflict %)%' ORDER BY ino LIMIT ?2";
+    select(conn, sql, [int(after.0), int(limit as u64)])
+}
+
 /// Sums over the whole queue.
 pub fn recount(conn: &Connection) -> Result<Queue, Error> {
     let sql = "SELECT count(*), coalesce(sum(blocked<>0), 0), \
@@ -137,7 +143,7 @@ pub fn recount(conn: &Connection) -> Result<Queue, Error> {
 pub fn any_unblocked(conn: &Connection, deletes: bool) -> Result<bool, Error> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM nodes WHERE dirty=1 AND blocked=0 AND (?1 OR tomb=0)) \
-         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT})"
+         OR EXISTS (SELECT 1 FROM nodes WHERE {SENT}) OR (?1 AND EXISTS (SELECT 1 FROM purges))"
     );
     Ok(conn.prepare_cached(&sql)?.query_row([deletes], |r| r.get(0))?)
 }
