@@ -1,15 +1,14 @@
 //! Living on a system: mount(8) and fstab, service managers, packages.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::world::{World, eventually, is_mounted, run, signal, tool};
+use crate::world::{World, is_mounted, run, signal, tool};
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -125,60 +124,18 @@ fn the_units_and_desktop_files_are_sound() {
     }
 }
 
+/// The script says what it saw, and removes all it made.
 #[test]
-fn a_package_is_installed_works_and_is_removed_without_a_trace() {
+fn a_newcomer_installs_saves_survives_deletes_logs_out_and_removes_it_without_a_trace() {
     if !rustix::process::geteuid().is_root() || Command::new("dpkg-deb").arg("--version").output().is_err() {
         return;
     }
-    let world = World::logged_in();
-    let out = world.path("packages");
+    let scratch = tempfile::tempdir().unwrap();
     let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
-    let script = source("scripts/package");
-    let args = ["deb", "--program", &program, "--out", out.to_str().unwrap()];
-    let made = Command::new(script).args(args).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let deb = fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
-
-    // A root of its own with a package database of its own: this machine's is left alone.
-    let root = world.path("root");
-    fs::create_dir_all(root.join("var/lib/dpkg")).unwrap();
-    fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
-    let dpkg = |args: &[&str]| {
-        let mut all: Vec<std::ffi::OsString> =
-            vec![format!("--root={}", root.display()).into(), "--force-depends".into()];
-        all.extend(args.iter().map(Into::into));
-        tool("dpkg", &all.iter().map(AsRef::as_ref).collect::<Vec<_>>());
-    };
-    dpkg(&["--install", deb.to_str().unwrap()]);
-    let installed = root.join("usr/bin/inxtfs");
-    let version = tool(installed.to_str().unwrap(), &["--version".as_ref()]);
-    assert_eq!(version.trim(), concat!("inxtfs ", env!("CARGO_PKG_VERSION")));
-    for path in [
-        "usr/share/man/man1/inxtfs-mount.1.gz",
-        "usr/share/bash-completion/completions/inxtfs",
-        "usr/lib/systemd/user/inxtfs@.service",
-        "usr/lib/systemd/system/inxtfs@.service",
-        "usr/sbin/mount.fuse.inxtfs",
-        "usr/share/applications/inxtfs.desktop",
-    ] {
-        assert!(root.join(path).exists(), "{path}");
-    }
-    let mode = fs::metadata(root.join("usr/sbin/mount.inxtfs")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o755);
-    if Command::new("man").arg("--version").output().is_ok() {
-        let page = root.join("usr/share/man/man1/inxtfs.1.gz");
-        assert!(tool("man", &["-P".as_ref(), "cat".as_ref(), page.as_ref()]).contains("SUBCOMMANDS"));
-    }
-    // What was installed mounts.
-    let drive = world.drive();
-    let mut command = world.command_of(installed.to_str().unwrap());
-    run(command.args(["mount", "--daemon"]).arg(&drive), "").expect(0);
-    fs::write(drive.join("a.txt"), "a").unwrap();
-    let mut command = world.command_of(installed.to_str().unwrap());
-    run(command.arg("umount").arg(&drive), "").expect(0);
-
-    dpkg(&["--purge", "inxtfs"]);
-    eventually("nothing is left", || {
-        !root.join("usr").exists() || fs::read_dir(root.join("usr")).unwrap().count() == 0
-    });
+    let mut command = Command::new("timeout");
+    command.args(["-k", "10", "200"]).arg(source("tests/newcomer")).arg(program);
+    command.env("TMPDIR", scratch.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = run(&mut command, "");
+    assert!(ran.code == 0 && ran.err.contains("== done"), "{}: {}{}", ran.code, ran.out, ran.err);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "it leaves something behind");
 }
