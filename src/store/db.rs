@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,11 @@ const READERS: usize = 4;
 /// Statements a connection keeps prepared.
 const STATEMENTS: usize = 128;
 
+/// Bytes of a page: each that a commit touches is sealed and written whole, and most touch many of which little changed.
+const PAGE: u32 = 2048;
+/// What the files of earlier versions have.
+const FORMER_PAGE: u32 = 4096;
+
 type Late = Box<dyn FnOnce() + Send>;
 type OnEnd = Box<dyn FnOnce(bool) + Send>;
 
@@ -37,8 +43,7 @@ type OnEnd = Box<dyn FnOnce(bool) + Send>;
 pub struct Db(Arc<Inner>);
 
 struct Inner {
-    path: PathBuf,
-    key: Key,
+    door: Door,
     writer: Arc<Mutex<Connection>>,
     readers: Mutex<Vec<Connection>>,
     log: Log,
@@ -55,15 +60,14 @@ struct Inner {
 impl Db {
     /// Opens or creates the file. An error that [`Error::is_corrupt`] means: quarantine it.
     pub(super) fn open(path: &Path, key: Key) -> Result<Db> {
-        let mut conn = connect(path, &key)?;
+        let (door, mut conn) = Door::find(path, key)?;
         schema::version(&conn, path)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
         schema::migrate(&mut conn, path)?;
         let writer = Arc::new(Mutex::new(conn));
-        let folding = Folding::start(&writer, connect(path, &key)?)?;
+        let folding = Folding::start(&writer, door.connect()?)?;
         Ok(Db(Arc::new(Inner {
-            path: path.to_owned(),
-            key,
+            door,
             writer,
             readers: Mutex::new(Vec::new()),
             log: Log::of(path),
@@ -80,7 +84,7 @@ impl Db {
         let pooled = self.0.readers.lock().pop();
         let mut conn = match pooled {
             Some(c) => c,
-            None => connect(&self.0.path, &self.0.key)?,
+            None => self.0.door.connect()?,
         };
         // A closure that panics loses its connection and nothing else.
         let tx = conn.transaction()?;
@@ -108,7 +112,7 @@ impl Db {
 
     /// One state, to be read later and from elsewhere. The log grows until it is dropped.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        let conn = connect(&self.0.path, &self.0.key)?;
+        let conn = self.0.door.connect()?;
         // The state is the one at the first look.
         conn.execute_batch("BEGIN")?;
         conn.query_row("SELECT durable FROM meta", [], |r| r.get::<_, i64>(0))?;
@@ -118,7 +122,7 @@ impl Db {
     /// Damage that was met once is looked for by the next open, which puts the store aside.
     fn remember_damage<T>(&self, out: &Result<T>) {
         if out.as_ref().is_err_and(Error::is_corrupt)
-            && let Some(dir) = self.0.path.parent()
+            && let Some(dir) = self.0.door.path.parent()
             && let Err(e) = super::dir::suspect(dir)
         {
             tracing::warn!(error = %e, "the damage of the database could not be noted");
@@ -254,28 +258,110 @@ fn set_key(conn: &Connection, pragma: &str) -> Result<()> {
     Err(Error::Io(std::io::Error::other("the database does not take its key")))
 }
 
-fn connect(path: &Path, key: &Key) -> Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let hex = Zeroizing::new(hex::encode(key.expose()));
-    let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", hex.as_str()));
-    // It would write to stderr; errors come as errors.
-    conn.execute_batch("PRAGMA cipher_log_level = NONE;")?;
-    set_key(&conn, &pragma)?;
-    conn.execute_batch(
-        "PRAGMA cipher_page_size = 4096;
-         PRAGMA cipher_memory_security = OFF;
-         PRAGMA synchronous = NORMAL;
-         PRAGMA foreign_keys = ON;
-         PRAGMA cache_size = -8192;
-         PRAGMA mmap_size = 0;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA journal_size_limit = 16777216;",
-    )?;
-    // The first page is read (and the key proven) here, not in somebody's first query.
-    conn.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get::<_, i64>(0)).map_err(Error::from)?;
-    Ok(conn)
+/// How connections come about.
+struct Door {
+    path: PathBuf,
+    key: Key,
+    /// Bytes of a page of the file.
+    page: u32,
+}
+
+impl Door {
+    /// With the first connection. A file that an earlier version made stays divided as it is.
+    fn find(path: &Path, key: Key) -> Result<(Door, Connection)> {
+        let mut door = Door { path: path.to_owned(), key, page: PAGE };
+        let other = match door.connect() {
+            Ok(conn) => return Ok((door, conn)),
+            Err(e) if e.is_corrupt() => e,
+            Err(e) => return Err(e),
+        };
+        door.page = FORMER_PAGE;
+        match door.connect() {
+            Ok(conn) => Ok((door, conn)),
+            Err(_) => Err(other),
+        }
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&self.path, flags)?;
+        conn.busy_timeout(Duration::from_secs(10))?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        // Plans are made once: without this, SQLite makes those of statements with a bound LIMIT, or a parameter that is
+        // compared with the condition of a partial index, anew at every execution.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        let hex = Zeroizing::new(hex::encode(self.key.expose()));
+        let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", hex.as_str()));
+        // It would write to stderr; errors come as errors.
+        conn.execute_batch("PRAGMA cipher_log_level = NONE;")?;
+        set_key(&conn, &pragma)?;
+        conn.pragma_update(None, "cipher_page_size", self.page)?;
+        conn.execute_batch(
+            "PRAGMA cipher_memory_security = OFF;
+             PRAGMA synchronous = NORMAL;
+             PRAGMA foreign_keys = ON;
+             PRAGMA cache_size = -8192;
+             PRAGMA mmap_size = 0;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA journal_size_limit = 16777216;",
+        )?;
+        // The first page is read (and the key proven) here, not in somebody's first query.
+        conn.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get::<_, i64>(0))
+            .map_err(Error::from)?;
+        Ok(conn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    /// As a killed process leaves it: the log is not folded.
+    fn leave(door: &Door, to: &Path) {
+        let mut conn = door.connect().unwrap();
+        conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+        schema::migrate(&mut conn, &door.path).unwrap();
+        conn.execute_batch("CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (7)").unwrap();
+        for ending in ["", "-wal"] {
+            let of = |path: &Path| format!("{}{ending}", path.display());
+            std::fs::copy(of(&door.path), of(to)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_of_either_division_opens_with_all_that_is_in_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::random().unwrap();
+        for page in [PAGE, FORMER_PAGE] {
+            let path = dir.path().join(page.to_string());
+            let made = dir.path().join(format!("{page}.made"));
+            leave(&Door { path: made, key: key.clone(), page }, &path);
+            for round in 1..=2 {
+                let db = Db::open(&path, key.clone()).unwrap();
+                assert_eq!(db.0.door.page, page);
+                let sum =
+                    || db.read(|c| Ok(c.query_row("SELECT sum(x) FROM t", [], |r| r.get::<_, i64>(0))?));
+                assert_eq!(sum().unwrap(), 7 * round);
+                db.write(|tx| Ok(tx.execute_batch("INSERT INTO t VALUES (7)")?)).unwrap();
+                assert_eq!(sum().unwrap(), 7 * (round + 1));
+            }
+            assert!(Db::open(&path, Key::random().unwrap()).is_err_and(|e| e.is_corrupt()));
+        }
+    }
+
+    #[test]
+    fn no_plan_is_made_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, conn) = Door::find(&dir.path().join("db"), Key::random().unwrap()).unwrap();
+        conn.execute_batch("CREATE TABLE t (a, b); CREATE INDEX t_b ON t (b) WHERE a = 1").unwrap();
+        let mut stmt = conn.prepare("SELECT b FROM t WHERE a = ?1 ORDER BY b LIMIT ?2").unwrap();
+        for n in 0..3 {
+            assert!(stmt.query_row([n, n], |_| Ok(())).is_err());
+        }
+        assert_eq!(stmt.get_status(StatementStatus::RePrepare), 0);
+    }
 }

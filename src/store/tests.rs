@@ -75,7 +75,7 @@ fn a_newer_format_is_refused_and_untouched() {
     drop(store);
     let before = tree(dir.path());
     let e = open(dir.path()).err().unwrap();
-    assert!(matches!(e, Error::TooNew { found: 999, known: 5, .. }), "{e}");
+    assert!(matches!(e, Error::TooNew { found: 999, known: 6, .. }), "{e}");
     assert_eq!(tree(dir.path()), before);
     let path = dir.path().join("store.key");
     std::fs::write(&path, br#"{"version":2,"else":"unknown"}"#).unwrap();

@@ -14,9 +14,9 @@ use rusqlite::Connection;
 use super::Result;
 
 /// Each time the log has grown by so many pages it is folded into the file: two syncs.
-const FOLD: i32 = 4_000;
+const FOLD: i32 = 8_000;
 /// From so many on the writer waits for that: under constant writing the log would never begin anew.
-const TOO_LONG: i64 = 16_000;
+const TOO_LONG: i64 = 32_000;
 
 /// Brings the log to the disk. One sync serves all transactions that ended before it began.
 ///

@@ -13,6 +13,7 @@ const STEPS: &[&[&str]] = &[
     &[include_str!("3_pins.sql"), include_str!("3_totals.sql")],
     &[include_str!("4_trash.sql")],
     &[include_str!("5_pictures.sql")],
+    &[include_str!("6_indexes.sql")],
 ];
 
 /// The newest version.
