@@ -370,7 +370,7 @@ impl<'a> Merge<'a> {
         (node.moved, node.alias, node.due, node.linked) = (false, false, now_ms(), true);
         node.emptied = node.content.is_none() && node.size == 0;
         if !moved {
-            node.name = self.free_conflict_name(parent, &node.name)?;
+            node.name = self.take_conflict_name(parent, &node.name)?;
         }
         nodes::save(self.tx, &node)?;
         if let Some(parent) = parent {

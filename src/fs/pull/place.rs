@@ -190,7 +190,7 @@ impl Merge<'_> {
             return self.rename_recovery(ours);
         }
         tracing::warn!(name = %ours.name, "the name was taken by another client; ours steps aside");
-        let name = self.free_conflict_name(Some(parent), &ours.name)?;
+        let name = self.take_conflict_name(Some(parent), &ours.name)?;
         self.vanished(&ours);
         (ours.name, ours.alias, ours.due) = (name, false, now_ms());
         ours.moved = is_moved(self.tx, &ours)?;
@@ -200,7 +200,8 @@ impl Merge<'_> {
         Ok(())
     }
 
-    pub(super) fn free_conflict_name(&mut self, parent: Option<Ino>, name: &str) -> Result<String> {
+    /// A free name for ours beside another's. Who asks gives it: it is told as a conflict copy.
+    pub(super) fn take_conflict_name(&mut self, parent: Option<Ino>, name: &str) -> Result<String> {
         let date = date_of(self.now);
         let mut candidate = names::conflict(name, &self.fs.config.host, &date, 1);
         for n in 2..COPIES {

@@ -264,7 +264,7 @@ impl Merge<'_> {
     fn folder_in(&mut self, parent: Ino, name: &str) -> Result<Ino> {
         let name = match nodes::child(self.tx, parent, name)? {
             Some(there) if there.kind == Kind::Folder && there.ino != Ino::RECOVERY => return Ok(there.ino),
-            Some(_) => self.free_conflict_name(Some(parent), name)?,
+            Some(_) => self.take_conflict_name(Some(parent), name)?,
             None => name.to_owned(),
         };
         let made = nodes::insert(self.tx, &Node::new_local(Kind::Folder, parent, &name, self.now, now_ms()))?;
@@ -286,7 +286,7 @@ impl Merge<'_> {
             node.emptied = node.content.is_none() && node.size == 0;
         }
         if nodes::child(self.tx, home, &node.name)?.is_some_and(|t| t.ino != node.ino) {
-            node.name = self.free_conflict_name(Some(home), &node.name)?;
+            node.name = self.take_conflict_name(Some(home), &node.name)?;
             node.alias = false;
         }
         node.parent = Some(home);

@@ -86,7 +86,7 @@ impl Merge<'_> {
         tracing::warn!(name = %folder.name, "our move and another client's closed a ring; ours is taken back");
         self.vanished(&folder);
         let taken = nodes::child(self.tx, home, &name)?.is_some_and(|t| t.ino != folder.ino);
-        folder.name = if taken { self.free_conflict_name(Some(home), &name)? } else { name };
+        folder.name = if taken { self.take_conflict_name(Some(home), &name)? } else { name };
         (folder.parent, folder.alias, folder.due) = (Some(home), false, now_ms());
         folder.moved = is_moved(self.tx, &folder)?;
         nodes::save(self.tx, &folder)?;

@@ -110,7 +110,7 @@ impl Merge<'_> {
             copy
         };
         let parent = node.parent.unwrap_or(Ino::ROOT);
-        let name = self.free_conflict_name(Some(parent), &node.name)?;
+        let name = self.take_conflict_name(Some(parent), &node.name)?;
         let copy = Node {
             size: watch.size,
             mtime: watch.modified,
