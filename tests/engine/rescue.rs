@@ -295,6 +295,55 @@ fn an_unsent_edit_of_a_file_that_was_removed_with_its_folder_stays_removed() {
 }
 
 #[test]
+fn a_folder_that_is_removed_while_a_create_into_it_is_under_way_stays_removed() {
+    // The row was taken for a stranger's, or the folder went first and the row was rescued from it.
+    for (method, name) in [(Method::Create, "d/new"), (Method::Mkdir, "d/new"), (Method::Relocate, "d/out")] {
+        let e = small();
+        e.mkdir("z").unwrap();
+        e.converged();
+        match method {
+            Method::Create => e.put(name, b"new").unwrap(),
+            Method::Mkdir => e.mkdir(name).unwrap(),
+            _ => e.rename("out", name).unwrap(),
+        }
+        let (reached, answer) = e.fault.hold_answer(method, 1);
+        e.begin_drain();
+        e.block_on(reached).unwrap();
+        let (folder, marker) = (e.row("d"), e.row("z"));
+        e.remove_all("d").unwrap();
+        e.rmdir("z").unwrap();
+        eventually("deletes are sent", || e.cloud.row(&marker.id).unwrap().status == Status::Trashed);
+        e.polls(2);
+        assert!(!e.exists("d"), "{method:?}");
+        assert_eq!(e.cloud.row(&folder.id).unwrap().status, Status::Exists, "nobody knows yet what it holds");
+        answer.send(()).unwrap();
+        e.converged();
+        let left: &[_] = if method == Method::Relocate { &[] } else { &[("out", "out")] };
+        is(&e, left);
+        assert_eq!(e.cloud.tree().iter().filter(|(_, r)| r.kind == Kind::Folder).count(), 0, "{method:?}");
+    }
+}
+
+#[test]
+fn what_lies_in_a_removed_folder_whose_move_is_under_way_stays_removed() {
+    // The delete of the folder that it left settled it, so that the folder's own delete took it for a stranger's.
+    let e = small();
+    e.rename("d/e", "e2").unwrap();
+    let (reached, go) = e.fault.hold_at(Method::Relocate, 1);
+    e.begin_drain();
+    e.block_on(reached).unwrap();
+    let folder = e.row("d");
+    e.remove_all("e2").unwrap();
+    e.remove_all("d").unwrap();
+    eventually("the folder went", || e.cloud.row(&folder.id).unwrap().status == Status::Trashed);
+    e.polls(2);
+    go.send(()).unwrap();
+    e.converged();
+    is(&e, &[("out", "out")]);
+    assert_eq!(e.ls(""), ["out"]);
+}
+
+#[test]
 fn what_we_sent_below_a_folder_that_they_had_put_into_the_trash_lives() {
     // The service takes it, and shows it to nobody.
     for (name, later) in [("d/e/g", 0), ("d/e/g", 20), ("d/e/new", 0), ("d/e/new", 20)] {

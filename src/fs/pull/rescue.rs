@@ -305,7 +305,9 @@ impl Merge<'_> {
 pub(in crate::fs) fn bring_back(fs: &Arc<Fs>, ino: Ino) -> crate::fs::Result<bool> {
     let (back, outcome) = fs.db().write(|tx| {
         let mut merge = Merge::new(fs, tx, From::Fresh);
-        let Some(parent) = nodes::get(tx, ino)?.and_then(|n| n.parent) else {
+        // Removed meanwhile, with the folder it lay in: nothing is to be brought back.
+        let there = nodes::get(tx, ino)?.filter(|n| n.linked && !n.tomb);
+        let Some(parent) = there.and_then(|n| n.parent) else {
             return Ok((false, merge.outcome));
         };
         for _ in 0..REMOVED {

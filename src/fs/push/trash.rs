@@ -193,7 +193,8 @@ async fn ready(fs: &Arc<Fs>, node: &Node) -> remote::Result<bool> {
 enum Below {
     /// Nothing but what the user has deleted.
     Clear,
-    /// Nodes that were moved away here and not yet there.
+    /// Nodes that were moved away here and not yet there, or of which it is not known yet where a request of ours has put
+    /// them.
     Leaving,
     /// Rows the user has not deleted; the folders above them stay.
     Strangers { folders: Vec<NodeId>, rows: Vec<Row> },
@@ -209,6 +210,10 @@ async fn look_below(fs: &Arc<Fs>, tomb: &Node, top: &NodeId) -> remote::Result<B
         while looks.len() < LOOKS
             && let Some(folder) = todo.pop()
         {
+            // What is confirmed by now is listed, and nothing is sent later into what is removed.
+            if !fs.db().read(|c| nodes::intents_into(c, &folder)).map_err(local)?.is_empty() {
+                return Ok(Below::Leaving);
+            }
             looks.push(async move { (fs.remote.list(&folder).await, folder) });
         }
         let Some((listed, folder)) = looks.next().await else { return Ok(Below::Clear) };
@@ -378,17 +383,17 @@ pub(in crate::fs) struct Settled {
 }
 
 /// Tombstones below a folder that went to the trash are settled with it, but for those of which something is still
-/// under way: they go by themselves.
+/// under way: they go by themselves, with all below them.
 pub(in crate::fs) fn settle_below(tx: &store::Tx, folder: &NodeId) -> store::Result<Settled> {
     let mut settled = Settled::default();
     let mut stack = vec![folder.clone()];
     while let Some(id) = stack.pop() {
         for mut node in nodes::tombs_below(tx, &id)? {
-            if node.kind == Kind::Folder {
-                stack.extend(node.id().cloned());
-            }
             if nodes::intent(tx, node.ino)?.is_some() {
                 continue;
+            }
+            if node.kind == Kind::Folder {
+                stack.extend(node.id().cloned());
             }
             settled.contents.extend(node.buried());
             nodes::save(tx, &node)?;

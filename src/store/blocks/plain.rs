@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use super::slot::Label;
 
-/// Bytes kept.
-const BUDGET: usize = 16 << 20;
+/// Bytes kept: what one reader has fetched ahead of it.
+const BUDGET: usize = 32 << 20;
 /// What an entry costs besides its bytes, about.
 const OVERHEAD: usize = 128;
 

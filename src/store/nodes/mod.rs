@@ -18,9 +18,9 @@ pub use pictures::{note_picture, picture_of};
 pub use pins::{PinnedFile, any_pin, below_pins, hand_pin_over, has_pin, pin, pin_above, pins, unpin};
 pub use push::{
     Intent, Queue, any_echo, any_unblocked, blocked_after, clear_intent, conflicts_after, defer, due,
-    due_tombs, echoed, echoers, forget_echo, forget_echoes, intent, intents_at, looked, next_due, note_echo,
-    put_intent, queue, queue_but_tombs, recount, swap_echoes, unblock, unsent_named, waiting_on, wake_all,
-    wake_children, wake_failed, wanted_names,
+    due_tombs, echoed, echoers, forget_echo, forget_echoes, intent, intents_at, intents_into, looked,
+    next_due, note_echo, put_intent, queue, queue_but_tombs, recount, swap_echoes, unblock, unsent_named,
+    waiting_on, wake_all, wake_children, wake_failed, wanted_names,
 };
 pub use removals::{
     any_tomb, count_shown, count_tombs, forget_removals, note_removals, removals_since, tombs,

@@ -252,17 +252,33 @@ pub fn clear_intent(conn: &Connection, ino: Ino) -> Result<(), Error> {
 
 /// Nodes whose create or mkdir into a folder, under a shown name, is unresolved.
 pub fn intents_at(conn: &Connection, folder: &NodeId, display: &str) -> Result<Vec<Ino>, Error> {
+    let is_there = |intent: &Intent| match intent {
+        Intent::Create { parent, name, .. } => parent == folder && name.display() == display,
+        Intent::Mkdir { parent, name, .. } => parent == folder && name == display,
+        _ => false,
+    };
+    intents_that(conn, is_there)
+}
+
+/// Nodes that a request whose fate is not known may have brought into a folder.
+pub fn intents_into(conn: &Connection, folder: &NodeId) -> Result<Vec<Ino>, Error> {
+    let leads_there = |intent: &Intent| match intent {
+        Intent::Create { parent, .. } | Intent::Mkdir { parent, .. } | Intent::Relocate { parent, .. } => {
+            parent == folder
+        }
+        _ => false,
+    };
+    intents_that(conn, leads_there)
+}
+
+/// There are few: one a request under way.
+fn intents_that(conn: &Connection, is_meant: impl Fn(&Intent) -> bool) -> Result<Vec<Ino>, Error> {
     let mut stmt = conn.prepare_cached("SELECT ino, body FROM intents")?;
     let rows = stmt.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))?;
     let mut found = Vec::new();
     for row in rows {
         let (ino, body) = row?;
-        let at = match serde_json::from_str(&body) {
-            Ok(Intent::Create { parent, name, .. }) => parent == *folder && name.display() == display,
-            Ok(Intent::Mkdir { parent, name, .. }) => parent == *folder && name == display,
-            _ => false,
-        };
-        if at {
+        if serde_json::from_str(&body).is_ok_and(|intent| is_meant(&intent)) {
             found.push(Ino(uint(ino)));
         }
     }
