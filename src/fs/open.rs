@@ -23,9 +23,13 @@ pub(super) enum Journalled {
 }
 
 impl Fs {
-    /// Opens a file. Never waits for the network.
+    /// Opens a file. Never waits for the network, unless for a program that nobody waits for.
     pub(super) fn tree_open(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        Answer::Now(self.open_now(self.inward(ino), flags))
+        let ino = self.inward(ino);
+        if flags.background && !flags.write && !flags.truncate {
+            return self.open_unhurried(ino, flags);
+        }
+        Answer::Now(self.open_now(ino, flags))
     }
 
     pub(super) fn open_now(self: &Arc<Self>, ino: Ino, flags: OpenFlags) -> Result<Opened> {

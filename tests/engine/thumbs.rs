@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
-use inxtfs::fs::{Config, Disk, Gauge, Thumbnails};
+use inxtfs::fs::{Answer, Config, Disk, Gauge, OpenFlags, Thumbnails};
 use inxtfs::pictures::{Desktop, Picture, uri_of};
 use inxtfs::remote::fault::Action;
 use inxtfs::remote::memory::Memory;
@@ -12,7 +13,7 @@ use inxtfs::remote::{Method, Remote, Row};
 use inxtfs::types::NodeId;
 use md5::{Digest, Md5};
 
-use super::harness::{Engine, eventually, patient};
+use super::harness::{Engine, READ, eventually, patient};
 
 /// 60 by 40 pixels.
 const PHOTO: &[u8] = include_bytes!("../fixtures/quarters.jpg");
@@ -104,6 +105,10 @@ impl Desk {
     }
 }
 
+fn is_now<T>(answer: &Answer<T>) -> bool {
+    matches!(answer, Answer::Now(_))
+}
+
 #[test]
 fn a_folder_that_is_looked_into_shows_its_pictures_without_a_download() {
     let d = Desk::new();
@@ -126,6 +131,44 @@ fn a_folder_that_is_looked_into_shows_its_pictures_without_a_download() {
         assert_eq!((mode(&place), mode(place.parent().unwrap())), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(place.parent().unwrap()).unwrap().count(), 120);
     }
+}
+
+#[test]
+fn a_program_that_nobody_waits_for_opens_a_photo_when_its_picture_has_come() {
+    let d = Desk::new();
+    for name in ["a.jpg", "b.jpg"] {
+        d.foreign_photo(name, SMALL);
+    }
+    d.e.foreign_file(&d.e.cloud_root(), "bare.jpg", PHOTO);
+    d.e.foreign_file(&d.e.cloud_root(), "notes.txt", b"text");
+    d.e.polls(2);
+    let asked = OpenFlags { background: true, ..READ };
+    let open = |path: &str| d.e.fs().open(d.e.ino(path).unwrap(), asked);
+    assert!(is_now(&open("a.jpg")), "nobody looked yet");
+    for nth in 1..=2 {
+        d.e.fault.script(Method::Thumbnail, nth, Action::Delay(Duration::from_secs(2)));
+    }
+    d.look("");
+    let (photo, bare) = (open("a.jpg"), open("bare.jpg"));
+    assert!(is_now(&open("notes.txt")), "nothing is made of it");
+    assert!(is_now(&d.e.fs().open(d.e.ino("b.jpg").unwrap(), READ)), "somebody waits");
+    assert!(!is_now(&photo) && d.shown("a.jpg").is_none());
+    d.e.get(photo).unwrap();
+    assert!(d.shown("a.jpg").is_some());
+    // There is none: that is known when the folder has been looked through.
+    d.e.get(bare).unwrap();
+    assert!(is_now(&open("bare.jpg")));
+    assert_eq!(d.asked(Method::Read), 0);
+}
+
+#[test]
+fn a_program_that_waits_for_a_picture_is_let_in_when_the_line_fails() {
+    let d = Desk::new();
+    d.foreign_photo("a.jpg", SMALL);
+    d.e.fault.script(Method::Thumbnail, 1, Action::Offline);
+    d.look("");
+    d.e.get(d.e.fs().open(d.e.ino("a.jpg").unwrap(), OpenFlags { background: true, ..READ })).unwrap();
+    assert!(d.shown("a.jpg").is_none());
 }
 
 #[test]

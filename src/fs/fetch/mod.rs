@@ -41,7 +41,7 @@ const WHOLE_MAX: u64 = 1 << 20;
 const VERIFY_MAX: u64 = 256 << 20;
 
 /// Requests of all handles that run ahead of their readers at a time.
-const AHEAD_MAX: usize = 3 * RUNNING_MAX;
+const AHEAD_MAX: usize = 2 * RUNNING_MAX;
 /// Versions that are made ready to be read at a time.
 const PREPARING_MAX: usize = 8;
 

@@ -6,6 +6,7 @@
 
 mod send;
 mod show;
+mod wait;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Fs, Result};
 use crate::pictures::uri_of;
@@ -50,7 +51,9 @@ pub struct Thumbnails {
 
 /// What waits, and what was done.
 pub(super) struct Thumbs {
-    folders: Mutex<VecDeque<Ino>>,
+    folders: Mutex<Folders>,
+    /// Told of each picture that was looked for, and of the end of each folder.
+    news: watch::Sender<()>,
     sent: Mutex<VecDeque<Ino>>,
     look: Notify,
     make: Notify,
@@ -59,10 +62,18 @@ pub(super) struct Thumbs {
     hasher: RandomState,
 }
 
+#[derive(Default)]
+struct Folders {
+    waiting: VecDeque<Ino>,
+    /// The one whose pictures are being brought.
+    filling: Option<Ino>,
+}
+
 impl Default for Thumbs {
     fn default() -> Self {
         Thumbs {
             folders: Mutex::default(),
+            news: watch::Sender::default(),
             sent: Mutex::default(),
             look: Notify::new(),
             make: Notify::new(),
@@ -97,6 +108,24 @@ impl Thumbs {
     fn note_looked(&self, shown: &Shown, for_good: bool) {
         let until = (!for_good).then(|| Instant::now() + NONE_FOR);
         self.looked.lock().put(self.key(shown), until);
+        self.news.send_replace(());
+    }
+
+    /// The next folder to be looked at. The one before is done.
+    fn next_folder(&self) -> Option<Ino> {
+        let next = {
+            let mut folders = self.folders.lock();
+            folders.filling = folders.waiting.pop_front();
+            folders.filling
+        };
+        self.news.send_replace(());
+        next
+    }
+
+    /// Whether a folder's pictures are being brought, or will be soon.
+    fn is_filling(&self, folder: Ino) -> bool {
+        let folders = self.folders.lock();
+        folders.filling == Some(folder) || folders.waiting.contains(&folder)
     }
 }
 
@@ -113,9 +142,9 @@ impl Fs {
         }
         let ino = self.inward(ino);
         let mut folders = self.thumbs.folders.lock();
-        folders.retain(|other| *other != ino);
-        folders.push_front(ino);
-        folders.truncate(FOLDERS_MAX);
+        folders.waiting.retain(|other| *other != ino);
+        folders.waiting.push_front(ino);
+        folders.waiting.truncate(FOLDERS_MAX);
         drop(folders);
         self.thumbs.look.notify_one();
     }

@@ -40,8 +40,7 @@ impl Wanted {
 pub(super) async fn run(fs: Arc<Fs>, to: Thumbnails) {
     let desktop = Desktop::below(&to.cache);
     loop {
-        let next = fs.thumbs.folders.lock().pop_front();
-        let Some(folder) = next else {
+        let Some(folder) = fs.thumbs.next_folder() else {
             fs.thumbs.look.notified().await;
             continue;
         };
@@ -124,11 +123,12 @@ async fn bring(fs: &Arc<Fs>, desktop: &Desktop, shown: Shown, picture: Version) 
             return Ok(());
         }
     };
-    fs.thumbs.note_looked(&shown, true);
-    let (desktop, ino) = (desktop.clone(), shown.ino);
-    if let Err(e) = aside(fs, move |fs| put(fs, &desktop, &shown, &picture, &bytes)).await {
-        tracing::debug!(%ino, error = %e, "a small picture cannot be shown");
+    let (desktop, showing) = (desktop.clone(), shown.clone());
+    if let Err(e) = aside(fs, move |fs| put(fs, &desktop, &showing, &picture, &bytes)).await {
+        tracing::debug!(ino = %shown.ino, error = %e, "a small picture cannot be shown");
     }
+    // Not before it is there: somebody may wait for it.
+    fs.thumbs.note_looked(&shown, true);
     Ok(())
 }
 
