@@ -39,24 +39,32 @@ pub(in crate::fs) async fn look_at(
         },
         Err(e) => return Err(e.into()),
     };
-    if merge_unless_changed(fs, id, known.as_ref(), &row, from)? {
-        return Ok(Some(row));
-    }
-    fs.pull.doubt(fs, id.clone(), kind);
-    Ok(None)
+    Ok(merge_or_doubt(fs, known.as_ref(), &row, from)?.then_some(row))
 }
 
-/// Merges a row if what was confirmed of it is still `known`.
-fn merge_unless_changed(
+/// Merges a row that was asked for while `known` was what was confirmed of it. If that has changed meanwhile, it is looked at
+/// again later, and the answer is `false`.
+///
+/// # Errors
+/// Those of the local state.
+pub(in crate::fs) fn merge_or_doubt(
     fs: &Arc<Fs>,
-    id: &NodeId,
     known: Option<&Row>,
     row: &Row,
     from: From,
 ) -> Result<bool> {
+    let merged = merge_unless_changed(fs, known, row, from)?;
+    if !merged {
+        fs.pull.doubt(fs, row.id.clone(), row.kind);
+    }
+    Ok(merged)
+}
+
+/// Merges a row if what was confirmed of it is still `known`.
+fn merge_unless_changed(fs: &Arc<Fs>, known: Option<&Row>, row: &Row, from: From) -> Result<bool> {
     let (merged, outcome) = fs.db().write(|tx| {
         let mut merge = Merge::new(fs, tx, from);
-        let same = nodes::by_remote(tx, id)?.and_then(|n| n.remote).as_ref() == known;
+        let same = nodes::by_remote(tx, &row.id)?.and_then(|n| n.remote).as_ref() == known;
         if same {
             merge.row(row)?;
             merge.heal()?;

@@ -32,7 +32,7 @@ use crate::store::{Content, ContentId, Tx};
 use crate::types::{Ino, Kind, NodeId, Row};
 
 pub(super) use feed::{listen, refresh, run};
-pub(super) use look::{Missing, look_at};
+pub(super) use look::{Missing, look_at, merge_or_doubt};
 pub(super) use merge::ECHO;
 pub(super) use rescue::bring_back;
 pub(super) use revert::revert;

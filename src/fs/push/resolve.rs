@@ -120,7 +120,7 @@ impl Look<'_> {
         }
         // Somebody else's by now, or gone, and perhaps after ours.
         self.give_up(|n| n.uploaded = None)?;
-        Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?)
+        self.merge(&row)
     }
 
     async fn for_place(&mut self, parent: &NodeId, name: &RemoteName) -> Step {
@@ -133,7 +133,7 @@ impl Look<'_> {
         if !self.node.linked || row.status != Status::Exists {
             // Deleted here or there meanwhile: moving it would restore it from the trash.
             self.give_up(|_| {})?;
-            return Ok(pull::apply(self.fs, vec![row], pull::From::Fresh)?);
+            return self.merge(&row);
         }
         if row.parent.as_ref() == Some(parent) && row.name == *name {
             return Ok(confirm::relocated(self.fs, self.node.ino, parent, name, Some(&row))?);
@@ -155,6 +155,12 @@ impl Look<'_> {
                 Err(e.into())
             }
         }
+    }
+
+    /// What was found instead. A delete may have been sent and confirmed since the intent ended.
+    fn merge(&self, row: &Row) -> Step {
+        pull::merge_or_doubt(self.fs, self.node.remote.as_ref(), row, pull::From::Fresh)?;
+        Ok(())
     }
 
     /// What was sent may be seen yet: it is ours then.
