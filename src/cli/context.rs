@@ -1,5 +1,6 @@
 //! What the commands share: where things are, and how the user wants it told.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::exit::Exit;
@@ -64,6 +65,14 @@ impl Context {
     /// The service to log in with.
     pub fn gateway(&self) -> anyhow::Result<Gateway> {
         parse_gateway(self.gateway.as_deref().unwrap_or(Gateway::DEFAULT))
+    }
+
+    /// The global options, as another process of this program takes them from its environment.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let gateway = self.gateway.as_ref().map(|url| ("INXTFS_GATEWAY", url.into()));
+        let config = self.config_dir.as_ref().map(|dir| ("INXTFS_CONFIG_DIR", dir.into()));
+        let account = self.account.as_ref().map(|name| ("INXTFS_ACCOUNT", name.into()));
+        [gateway, config, account].into_iter().flatten().collect()
     }
 
     /// Where sockets of running mounts are.

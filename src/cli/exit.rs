@@ -229,15 +229,23 @@ fn of_fs(error: &fs::Error) -> Option<Exit> {
 
 /// Tells a failure to people: cause, then next step.
 pub fn report(error: &anyhow::Error) -> Exit {
-    let exit = Exit::from(error);
     let mut err = std::io::stderr().lock();
-    let told = told(error);
-    let _ = writeln!(err, "inxtfs: {told}");
+    let _ = writeln!(err, "{PREFIX}{}", advice(error));
+    Exit::from(error)
+}
+
+/// What a failure begins with.
+pub const PREFIX: &str = "inxtfs: ";
+
+/// The causes in a line, and the next step in another where they do not tell it.
+pub fn advice(error: &anyhow::Error) -> String {
+    let mut text = told(error);
     // Some causes bring a better one.
-    if let Some(hint) = exit.hint().filter(|_| !told.contains("`inxtfs login")) {
-        let _ = writeln!(err, "{hint}");
+    if let Some(hint) = Exit::from(error).hint().filter(|_| !text.contains("`inxtfs login")) {
+        text.push('\n');
+        text.push_str(hint);
     }
-    exit
+    text
 }
 
 /// The chain of causes, without a cause that the message before it has already told.

@@ -33,6 +33,7 @@ mod logout;
 mod ls;
 mod mount;
 mod notices;
+mod open;
 mod partial;
 mod paths;
 mod pause;
@@ -107,6 +108,7 @@ enum Command {
     Account(accounts::Args),
     BackupKey(backup_key::Args),
     Mount(Box<mount::Args>),
+    Open(open::Args),
     Umount(umount::Args),
     Status(status::Args),
     Log(log::Args),
@@ -162,6 +164,7 @@ fn run(command: Command, ctx: &Context) -> anyhow::Result<Exit> {
         Command::Whoami(args) => whoami::run(args, ctx),
         Command::Account(args) => accounts::run(&args, ctx),
         Command::Mount(args) => mount::run(*args, ctx),
+        Command::Open(args) => open::run(&args, ctx),
         Command::Umount(args) => umount::run(args, ctx),
         Command::Status(args) => status::run(args, ctx),
         Command::Log(args) => log::run(&args, ctx),
@@ -214,6 +217,8 @@ mod tests {
             "inxtfs restore --pending /m",
             "inxtfs mount --account work /m",
             "inxtfs --account ann@example.org account list --json",
+            "inxtfs open",
+            "inxtfs open /m --no-window",
             "inxtfs umount /m --detach",
             "inxtfs umount /m --force",
             "inxtfs status /m --json",

@@ -105,7 +105,8 @@ impl Seen {
     }
 }
 
-fn send(title: &str, text: &str) {
+/// Shows a message, if there is a desktop.
+pub fn send(title: &str, text: &str) {
     let mut command = Command::new("notify-send");
     command.args(["--app-name=inxtfs", "--icon=inxtfs", "--", title, text]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -32,6 +32,11 @@ pub fn desktop_cache() -> anyhow::Result<PathBuf> {
     dirs::cache_dir().ok_or_else(|| anyhow!("there is no home directory; set HOME or XDG_CACHE_HOME"))
 }
 
+/// The user's home.
+pub fn home() -> anyhow::Result<PathBuf> {
+    dirs::home_dir().ok_or_else(|| anyhow!("there is no home directory; set HOME"))
+}
+
 fn base(dir: Option<PathBuf>, instead: &str) -> anyhow::Result<PathBuf> {
     let dir = dir.ok_or_else(|| anyhow!("there is no home directory; set HOME or {instead}"))?;
     Ok(dir.join("inxtfs"))

@@ -13,6 +13,7 @@ mod flow;
 mod inhibit;
 mod keyring;
 mod keys;
+mod open;
 mod pages;
 mod photos;
 mod pins;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::world::{World, is_mounted, run, signal, tool};
+use crate::world::{World, is_mounted, run, signal};
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -118,9 +118,15 @@ fn the_units_and_desktop_files_are_sound() {
     }
     for name in ["inxtfs.desktop", "inxtfs-autostart.desktop"] {
         let text = fs::read_to_string(source(&format!("contrib/desktop/{name}"))).unwrap();
-        let exec = text.lines().find_map(|l| l.strip_prefix("Exec=")).unwrap();
-        let script = exec.strip_prefix("sh -c '").and_then(|s| s.strip_suffix('\'')).unwrap();
-        tool("sh", &["-n".as_ref(), "-c".as_ref(), script.as_ref()]);
+        let exec = text.lines().find_map(|l| l.strip_prefix("Exec=inxtfs ")).unwrap();
+        let mut help = Command::new(env!("CARGO_BIN_EXE_inxtfs"));
+        assert!(help.args(exec.split(' ')).arg("--help").output().unwrap().status.success(), "{exec}");
+        // The standard's own tool, where it is.
+        if let Ok(output) =
+            Command::new("desktop-file-validate").arg(source(&format!("contrib/desktop/{name}"))).output()
+        {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
     }
 }
 
