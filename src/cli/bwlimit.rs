@@ -24,7 +24,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     let plain = |rate: Option<Rate>| rate.map(|r| r.0.map_or(0, u64::from));
     block_on(async {
         for mount in flush::chosen(&client, args.mountpoint).await? {

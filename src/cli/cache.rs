@@ -50,7 +50,7 @@ struct Mount {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     block_on(async {
         match args.act {
             Act::Stat { mountpoint, json } => {

@@ -37,7 +37,7 @@ struct Mount {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     let mounts = block_on(async {
         let mut mounts = Vec::new();
         for mountpoint in flush::chosen(&client, args.mountpoint).await? {

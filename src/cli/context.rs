@@ -80,9 +80,14 @@ impl Context {
         Ok(place::directories(&paths::state()?))
     }
 
-    /// Speaks to running mounts.
+    /// Speaks to running mounts, whoever's login they use.
     pub fn control(&self) -> anyhow::Result<Client> {
         Ok(Client::new(self.control_dirs()?))
+    }
+
+    /// Speaks to the mounts that a command is about which names none: all, or those of the login that is named.
+    pub fn mounts(&self) -> anyhow::Result<Client> {
+        Ok(self.control()?.of_login(self.account.clone()))
     }
 
     /// A remark for people.

@@ -21,7 +21,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     block_on(async {
         let mut worst = Exit::Ok;
         for mount in chosen(&client, args.mountpoint).await? {
@@ -34,7 +34,7 @@ pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// The mount that was named, or all of them; an error if none is running.
+/// The mount that was named, or all of them (of a login that was named); an error if none is running.
 pub async fn chosen(client: &Client, named: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     match named {
         Some(path) => Ok(vec![path]),
@@ -51,7 +51,13 @@ pub async fn running(client: &Client) -> anyhow::Result<Vec<PathBuf>> {
         .map(|found| found.map(|f| PathBuf::from(f.mount.mountpoint)))
         .collect();
     let mounts = mounts?;
-    if mounts.is_empty() { Err(Exit::NotRunning.because("no mount is running")) } else { Ok(mounts) }
+    match (mounts.is_empty(), client.login()) {
+        (false, _) => Ok(mounts),
+        (true, None) => Err(Exit::NotRunning.because("no mount is running")),
+        (true, Some(login)) => {
+            Err(Exit::NotRunning.because(format!("no mount of account {login} is running")))
+        }
+    }
 }
 
 async fn flush(client: &Client, mount: &Path, ctx: &Context) -> anyhow::Result<Exit> {

@@ -89,7 +89,8 @@ struct Global {
     /// Where the login is kept.
     #[arg(long, global = true, value_name = "DIR", env = "INXTFS_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
-    /// Which login, where there are several: any name, given at `inxtfs login`. Left out, it is the usual one.
+    /// Which login, where there are several: any name, given at `inxtfs login`. Left out, it is the usual one; commands about
+    /// running mounts are about all mounts then.
     #[arg(long, global = true, value_name = "NAME", env = "INXTFS_ACCOUNT", value_parser = context::account_name)]
     account: Option<String>,
     /// Tell more; twice: everything. `INXTFS_LOG=inxtfs::fs=trace` chooses exactly.

@@ -18,7 +18,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     block_on(async {
         for at in flush::chosen(&client, args.mountpoint).await? {
             client.pause(&at).await?;

@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     block_on(async {
         for mount in flush::chosen(&client, args.mountpoint).await? {
             let (at, held) = (mount.display(), client.resume(&mount).await?);

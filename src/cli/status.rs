@@ -53,7 +53,7 @@ struct Mount<'a> {
 
 /// Runs it.
 pub fn run(args: Args, ctx: &Context) -> anyhow::Result<Exit> {
-    let client = ctx.control()?;
+    let client = ctx.mounts()?;
     if args.watch {
         return block_on(watch::run(&client, args.path.as_deref()));
     }

@@ -25,6 +25,8 @@ const DECIDING: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Client {
     dirs: Vec<PathBuf>,
+    /// The name of a login: [`Client::all`] finds its mounts alone.
+    login: Option<String>,
 }
 
 /// A mount that was found, and what it said.
@@ -57,7 +59,7 @@ impl Client {
     /// Looks into these directories ([`place::directories`]).
     #[must_use]
     pub fn new(dirs: Vec<PathBuf>) -> Self {
-        Client { dirs }
+        Client { dirs, login: None }
     }
 
     /// Who serves this mountpoint.
@@ -79,7 +81,19 @@ impl Client {
         status(self.ask(mountpoint, Request::Status).await?).await
     }
 
-    /// All running mounts of this user; the sockets of dead ones are removed on the way.
+    /// The same, for the mounts of one login, if one is named.
+    #[must_use]
+    pub fn of_login(self, login: Option<String>) -> Self {
+        Client { login, ..self }
+    }
+
+    /// The login whose mounts alone are found.
+    #[must_use]
+    pub fn login(&self) -> Option<&str> {
+        self.login.as_deref()
+    }
+
+    /// All running mounts of this user, or those of [`Client::login`]; the sockets of dead ones are removed on the way.
     pub async fn all(&self) -> Vec<Result<Found, Error>> {
         let mut found = Vec::new();
         for path in place::sockets(&self.dirs) {
@@ -89,6 +103,7 @@ impl Client {
                 Err(e) => found.push(Err(e)),
             }
         }
+        found.retain(|f| self.login.is_none() || !f.as_ref().is_ok_and(|f| f.mount.profile != self.login));
         found
     }
 

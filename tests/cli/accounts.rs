@@ -51,6 +51,14 @@ fn two_accounts_of_one_machine_keep_apart_and_each_mount_says_whose_it_is() {
     let told = world.run(["status"]).expect(0).out;
     assert!(told.contains(&format!("({OTHER}, account work, ")), "{told}");
     assert!(told.contains(&format!("({EMAIL}, process ")), "{told}");
+    let told = world.run(["status", "--account", "work"]).expect(0).out;
+    assert!(told.contains(OTHER) && !told.contains(EMAIL), "{told}");
+    world.run(["pause", "--account", "work"]).expect(0);
+    let paused = |at: &str| world.run(["status", at]).expect(0).out.contains("paused");
+    assert!(paused(at) && !paused(world.drive().to_str().unwrap()));
+    world.run(["resume", "--account", "work"]).expect(0);
+    let ran = world.run(["flush", "--account", "wrok"]).expect(12);
+    assert!(ran.err.contains("no mount of account wrok is running"), "{}", ran.err);
     world.run(["flush"]).expect(0);
     assert!(world.run(["ls", "/"]).expect(0).out.contains("mine.txt"));
     let ls = world.run(["ls", "/", "--account", "work"]).expect(0).out;
