@@ -203,6 +203,9 @@ impl Fs {
             if nodes::anchor(tx, parent)? == Anchor::Root {
                 brake::count(self, tx, &node)?;
             }
+            if kind == Kind::Folder {
+                self.removed.note(self.attr(&node));
+            }
             bury(tx, node, due, &mut after)?;
             nodes::touch(tx, parent, Timestamp::now())?;
             Ok(Ok(Removal::Done(after)))

@@ -97,6 +97,7 @@ pub struct Fs {
     health: health::Health,
     quota: quota::Quota,
     thumbs: thumbs::Thumbs,
+    removed: tree::Removed,
     /// What a loss of power took, for the status.
     lost: parking_lot::Mutex<Vec<String>>,
     invalidate: invalidate::Invalidator,
@@ -129,6 +130,7 @@ impl Fs {
             health: health::Health::default(),
             quota: quota::Quota::default(),
             thumbs: thumbs::Thumbs::default(),
+            removed: tree::Removed::default(),
             lost: parking_lot::Mutex::default(),
             invalidate: invalidate::Invalidator::default(),
             cancel: CancellationToken::new(),

@@ -1,8 +1,10 @@
 //! Looking around: lookup, getattr, readdir, and listing a folder the first time.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -155,7 +157,11 @@ impl Fs {
     /// # Errors
     /// [`Error::Stale`] for numbers that are gone.
     pub(super) fn tree_getattr(self: &Arc<Self>, ino: Ino) -> Result<Attr> {
-        Ok(self.attr(&self.node(self.inward(ino))?))
+        match self.node(self.inward(ino)) {
+            Ok(node) => Ok(self.attr(&node)),
+            Err(Error::Stale) => self.removed.get(ino).ok_or(Error::Stale),
+            Err(e) => Err(e),
+        }
     }
 
     /// Entries whose cookie is above `after`, in the order of cookies, `.` and `..` first; up to `limit` of
@@ -231,6 +237,30 @@ fn overlay(attr: &mut Attr, state: &State) {
     attr.size = state.size;
     attr.mtime = state.mtime;
     attr.ctime = state.ctime;
+}
+
+/// Folders that were removed here of late, as they were: who has one open, or works in it, may still ask what it is, long after
+/// its row is gone.
+pub(super) struct Removed(Mutex<LruCache<Ino, Attr>>);
+
+/// How many; programs do not stay in more.
+const REMOVED: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+
+impl Default for Removed {
+    fn default() -> Self {
+        Removed(Mutex::new(LruCache::new(REMOVED)))
+    }
+}
+
+impl Removed {
+    /// `attr`: of the folder, before its row changes.
+    pub(super) fn note(&self, attr: Attr) {
+        self.0.lock().put(attr.ino, Attr { linked: false, ..attr });
+    }
+
+    fn get(&self, ino: Ino) -> Option<Attr> {
+        self.0.lock().get(&ino).cloned()
+    }
 }
 
 #[cfg(test)]

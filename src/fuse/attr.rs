@@ -43,7 +43,7 @@ impl Modes {
             kind: kind(of.kind),
             perm: if of.private { perm & 0o700 } else { perm },
             // For folders too: programs take 1 for "count the subfolders yourself".
-            nlink: u32::from(of.linked || of.kind == Kind::Folder),
+            nlink: u32::from(of.linked),
             uid: self.uid,
             gid: self.gid,
             rdev: 0,

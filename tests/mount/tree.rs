@@ -1,12 +1,14 @@
 //! The tree through the kernel: what costs requests, and what the kernel keeps.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use inxtfs::names::RemoteName;
 use inxtfs::remote::memory::Memory;
 use inxtfs::remote::{Method, Remote};
 use inxtfs::types::Kind;
+use rustix::fs::{AtFlags, StatxFlags};
 
 use super::harness::{Drive, Setup};
 use crate::programs::{errno, eventually, sh, try_sh};
@@ -100,6 +102,36 @@ fn a_listing_that_the_kernel_keeps_follows_every_change() {
     assert_eq!(names(&drive, "d"), ["sub"]);
     fs::remove_dir_all(drive.path("d/sub")).unwrap();
     assert_eq!(names(&drive, "d"), [""; 0]);
+}
+
+#[test]
+fn who_has_a_removed_folder_open_may_ask_what_it_is() {
+    let drive = Drive::new();
+    fs::create_dir(drive.path("d")).unwrap();
+    drive.drain();
+    let open = fs::File::open(drive.path("d")).unwrap();
+    let ino = open.metadata().unwrap().ino();
+    fs::remove_dir(drive.path("d")).unwrap();
+    let is_as_it_was = || {
+        // Not from what the kernel remembers.
+        let now = rustix::fs::statx(
+            &open,
+            "",
+            AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC,
+            StatxFlags::BASIC_STATS,
+        );
+        let now = now.unwrap();
+        assert_eq!((now.stx_ino, now.stx_nlink), (ino, 0));
+        assert!(open.metadata().unwrap().is_dir());
+    };
+    is_as_it_was();
+    drive.drain();
+    assert!(drive.cloud.files().is_empty() && drive.cloud.tree().is_empty());
+    is_as_it_was();
+    // A new one of that name is another.
+    fs::create_dir(drive.path("d")).unwrap();
+    assert_ne!(fs::metadata(drive.path("d")).unwrap().ino(), ino);
+    is_as_it_was();
 }
 
 #[test]
