@@ -107,7 +107,7 @@ fn rsync_deletes_what_the_source_does_not_have() {
 fn a_second_rsync_over_many_files_asks_the_service_nothing() {
     let world = World::new();
     let source = tempfile::tempdir().unwrap();
-    for n in 0..300 {
+    for n in 0..1000 {
         fs::write(source.path().join(format!("{n}.txt")), format!("{n}")).unwrap();
     }
     let target = world.path("many");
