@@ -1,6 +1,10 @@
 //! Where desktops keep small pictures of files (the thumbnail standard of freedesktop.org): one file for each size, named
 //! by the hash of the address of what it shows, with that address and its modification time in notes.
 //!
+//! The time is in it twice. GLib, and the standard, take whole seconds in a plain note and nothing else; the thumbnailer of Xfce
+//! compares microseconds, and makes anew what has none. It takes the first note of that name, whatever the kind; GLib passes
+//! over those that are not plain.
+//!
 //! They are the desktop's: what is valid is left alone, whoever made it, and nothing is ever removed.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -12,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use md5::{Digest, Md5};
 
-use super::Picture;
+use super::{Note, Picture};
+use crate::types::Timestamp;
 
 /// The folders, and how large what is in them is at most.
 const SIZES: [(&str, u32); 3] = [("normal", 128), ("large", 256), ("x-large", 512)];
@@ -35,9 +40,9 @@ impl Desktop {
         Desktop { root: cache.join("thumbnails") }
     }
 
-    /// Whether any size of what is at an address, as it has been since `mtime` (seconds), is not there.
+    /// Whether any size of what is at an address, as it has been since `mtime`, is not there.
     #[must_use]
-    pub fn lacks(&self, uri: &str, mtime: i64) -> bool {
+    pub fn lacks(&self, uri: &str, mtime: Timestamp) -> bool {
         SIZES.iter().any(|(folder, _)| !is_valid(&self.place(folder, uri), uri, mtime))
     }
 
@@ -45,13 +50,18 @@ impl Desktop {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn put(&self, uri: &str, mtime: i64, picture: &Picture) -> io::Result<()> {
+    pub fn put(&self, uri: &str, mtime: Timestamp, picture: &Picture) -> io::Result<()> {
         for (folder, most) in SIZES {
             let place = self.place(folder, uri);
             if is_valid(&place, uri, mtime) {
                 continue;
             }
-            let notes = [(URI, uri), (MTIME, &mtime.to_string()), ("Software", "inxtfs")];
+            let notes = [
+                Note::International(MTIME, &precise(mtime)),
+                Note::Plain(URI, uri),
+                Note::Plain(MTIME, &mtime.secs.to_string()),
+                Note::Plain("Software", "inxtfs"),
+            ];
             let png = picture.within(most).to_png(&notes).map_err(io::Error::other)?;
             write(&self.root.join(folder), &place, &png)?;
         }
@@ -78,13 +88,18 @@ fn write(folder: &Path, place: &Path, png: &[u8]) -> io::Result<()> {
     written
 }
 
+/// To the microsecond.
+fn precise(mtime: Timestamp) -> String {
+    format!("{}.{:06}", mtime.secs, mtime.nanos / 1000)
+}
+
 /// Whether a file is the picture of what is at an address since then, by its notes.
-fn is_valid(place: &Path, uri: &str, mtime: i64) -> bool {
+fn is_valid(place: &Path, uri: &str, mtime: Timestamp) -> bool {
     let Ok(file) = File::open(place) else { return false };
     let (mut of, mut since) = (None, None);
     let read = each_note(&mut BufReader::new(file), |key, note| match key {
         URI => of = Some(note == uri),
-        MTIME => since = Some(note.parse() == Ok(mtime)),
+        MTIME => since = Some(note == precise(mtime) || note.parse() == Ok(mtime.secs)),
         _ => {}
     });
     read.is_ok() && of == Some(true) && since == Some(true)

@@ -12,6 +12,7 @@ mod shrink;
 mod tests;
 
 pub use desktop::{Desktop, uri_of};
+pub use png::Note;
 
 /// Bytes of a file that is looked at, at most.
 pub const FILE_MAX: u64 = 32 << 20;
@@ -76,11 +77,11 @@ impl Picture {
         shrink.finish()
     }
 
-    /// As a PNG with notes (ASCII) in it.
+    /// As a PNG with notes in it, in their order.
     ///
     /// # Errors
     /// [`Error::Unwritable`].
-    pub fn to_png(&self, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
+    pub fn to_png(&self, notes: &[Note]) -> Result<Vec<u8>> {
         png::encode(self, notes)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use png::text_metadata::{ITXtChunk, TEXtChunk};
 use png::{BitDepth, ColorType, Compression, Decoder, Encoder, Limits, Transformations};
 
 use super::shrink::Shrink;
@@ -9,6 +10,15 @@ use super::{Error, MEMORY_MAX, Picture, Result, check, orient};
 
 /// Bytes that an interlaced picture takes for a pixel.
 const INTERLACED: u64 = 4;
+
+/// What a PNG says besides its pixels: a key and a text, both ASCII.
+#[derive(Clone, Copy, Debug)]
+pub enum Note<'a> {
+    /// As everybody reads it.
+    Plain(&'a str, &'a str),
+    /// As text of any language, which programs that know but the plain kind pass over.
+    International(&'a str, &'a str),
+}
 
 pub(super) fn decode(bytes: &[u8], most: u32) -> Result<Picture> {
     let limits = Limits { bytes: usize::try_from(MEMORY_MAX).unwrap_or(usize::MAX) };
@@ -62,7 +72,7 @@ fn opaque<'a>(line: &[u8], step: usize, row: &'a mut Vec<u8>) -> &'a [u8] {
     row
 }
 
-pub(super) fn encode(picture: &Picture, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
+pub(super) fn encode(picture: &Picture, notes: &[Note]) -> Result<Vec<u8>> {
     let failed = |e: png::EncodingError| Error::Unwritable(e.to_string());
     let mut out = Vec::new();
     let mut encoder = Encoder::new(&mut out, picture.width, picture.height);
@@ -70,10 +80,14 @@ pub(super) fn encode(picture: &Picture, notes: &[(&str, &str)]) -> Result<Vec<u8
     encoder.set_color(if solid { ColorType::Rgb } else { ColorType::Rgba });
     encoder.set_depth(BitDepth::Eight);
     encoder.set_compression(Compression::Fast);
-    for (key, note) in notes {
-        encoder.add_text_chunk((*key).to_owned(), (*note).to_owned()).map_err(failed)?;
-    }
     let mut writer = encoder.write_header().map_err(failed)?;
+    for note in notes {
+        match *note {
+            Note::Plain(key, text) => writer.write_text_chunk(&TEXtChunk::new(key, text)),
+            Note::International(key, text) => writer.write_text_chunk(&ITXtChunk::new(key, text)),
+        }
+        .map_err(failed)?;
+    }
     if solid {
         let colours: Vec<u8> = picture.pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
         writer.write_image_data(&colours).map_err(failed)?;

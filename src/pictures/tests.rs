@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
+use crate::types::Timestamp;
 
 const QUARTERS: &[u8] = include_bytes!("../../tests/fixtures/quarters.jpg");
 const HELD: &[u8] = include_bytes!("../../tests/fixtures/held.jpg");
@@ -17,6 +18,10 @@ const WHITE: [u8; 4] = [255; 4];
 fn of(width: u32, height: u32, colour: impl Fn(u32, u32) -> [u8; 4]) -> Picture {
     let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| colour(x, y));
     Picture { width, height, pixels: pixels.collect() }
+}
+
+fn secs(secs: i64) -> Timestamp {
+    Timestamp { secs, nanos: 0 }
 }
 
 fn low(n: u32) -> u8 {
@@ -127,9 +132,13 @@ fn a_picture_lies_where_the_standard_says_and_is_nobody_elses() {
     let dir = tempfile::tempdir().unwrap();
     let desktop = Desktop::below(dir.path());
     let uri = uri_of(Path::new("/home/jens/photos/me.png"));
-    assert!(desktop.lacks(&uri, 7));
-    desktop.put(&uri, 7, &of(300, 200, |_, _| RED)).unwrap();
-    assert!(!desktop.lacks(&uri, 7) && desktop.lacks(&uri, 8) && desktop.lacks("file:///other", 7));
+    assert!(desktop.lacks(&uri, secs(7)));
+    desktop.put(&uri, secs(7), &of(300, 200, |_, _| RED)).unwrap();
+    assert!(
+        !desktop.lacks(&uri, secs(7))
+            && desktop.lacks(&uri, secs(8))
+            && desktop.lacks("file:///other", secs(7))
+    );
     for (folder, size) in [("normal", (128, 85)), ("large", (256, 170)), ("x-large", (300, 200))] {
         let folder = dir.path().join("thumbnails").join(folder);
         // The standard's own example.
@@ -147,19 +156,38 @@ fn a_valid_picture_is_left_alone_and_a_stale_one_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let desktop = Desktop::below(dir.path());
     let uri = "file:///a";
-    desktop.put(uri, 7, &of(10, 10, |_, _| RED)).unwrap();
+    desktop.put(uri, secs(7), &of(10, 10, |_, _| RED)).unwrap();
     let large = desktop_file(dir.path(), uri);
-    let theirs = of(10, 10, |_, _| GREEN).to_png(&[("Thumb::URI", uri), ("Thumb::MTime", "7")]).unwrap();
+    let notes = |mtime| [Note::Plain("Thumb::URI", uri), Note::Plain("Thumb::MTime", mtime)];
+    let theirs = of(10, 10, |_, _| GREEN).to_png(&notes("7")).unwrap();
     std::fs::write(&large, &theirs).unwrap();
-    assert!(!desktop.lacks(uri, 7));
-    desktop.put(uri, 7, &of(10, 10, |_, _| BLUE)).unwrap();
+    assert!(!desktop.lacks(uri, secs(7)));
+    desktop.put(uri, secs(7), &of(10, 10, |_, _| BLUE)).unwrap();
     assert_eq!(std::fs::read(&large).unwrap(), theirs);
-    assert!(desktop.lacks(uri, 9));
-    desktop.put(uri, 9, &of(10, 10, |_, _| BLUE)).unwrap();
-    assert!(!desktop.lacks(uri, 9) && std::fs::read(&large).unwrap() != theirs);
+    assert!(desktop.lacks(uri, secs(9)));
+    desktop.put(uri, secs(9), &of(10, 10, |_, _| BLUE)).unwrap();
+    assert!(!desktop.lacks(uri, secs(9)) && std::fs::read(&large).unwrap() != theirs);
     for odd in [&b""[..], b"no picture", &theirs[..60]] {
         std::fs::write(&large, odd).unwrap();
-        assert!(desktop.lacks(uri, 9));
+        assert!(desktop.lacks(uri, secs(9)));
+    }
+}
+
+#[test]
+fn a_picture_is_valid_for_who_compares_seconds_and_for_who_compares_microseconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (desktop, uri) = (Desktop::below(dir.path()), "file:///a");
+    let mtime = Timestamp { secs: 7, nanos: 325_000_999 };
+    desktop.put(uri, mtime, &of(10, 10, |_, _| RED)).unwrap();
+    let large = desktop_file(dir.path(), uri);
+    let bytes = std::fs::read(&large).unwrap();
+    let at = |what: &[u8]| bytes.windows(what.len()).position(|some| some == what).unwrap();
+    let precise = at(b"iTXtThumb::MTime\0\0\0\0\x007.325000");
+    assert!(precise < at(b"tEXtThumb::URI\0file:///a") && at(b"tEXtThumb::MTime\x007") < at(b"IDAT"));
+    let notes = |mtime| [Note::Plain("Thumb::URI", uri), Note::Plain("Thumb::MTime", mtime)];
+    for (theirs, lacks) in [("7", false), ("7.325000", false), ("7.325001", true)] {
+        std::fs::write(&large, of(10, 10, |_, _| GREEN).to_png(&notes(theirs)).unwrap()).unwrap();
+        assert_eq!(desktop.lacks(uri, mtime), lacks, "{theirs}");
     }
 }
 

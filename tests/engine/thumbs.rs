@@ -54,7 +54,7 @@ impl Desk {
 
     /// How large the picture is that a desktop shows of a file as it is now.
     fn shown(&self, path: &str) -> Option<(u32, u32)> {
-        let mtime = self.e.stat(path).unwrap().mtime.secs;
+        let mtime = self.e.stat(path).unwrap().mtime;
         if Desktop::below(self.cache.path()).lacks(&address(path), mtime) {
             return None;
         }

@@ -23,7 +23,7 @@ use super::{Fs, Result};
 use crate::pictures::uri_of;
 use crate::store::nodes::{self, Node};
 use crate::store::{self, Conn};
-use crate::types::{Ino, Kind, Version};
+use crate::types::{Ino, Kind, Timestamp, Version};
 
 /// Folders that wait to be looked at; the latest comes first, and of more the earliest is left out.
 const FOLDERS_MAX: usize = 64;
@@ -89,8 +89,8 @@ struct Shown {
     ino: Ino,
     version: Version,
     uri: String,
-    /// Seconds, as the mount shows it.
-    mtime: i64,
+    /// As the mount shows it.
+    mtime: Timestamp,
 }
 
 impl Thumbs {
@@ -181,7 +181,7 @@ impl Fs {
             },
         };
         let uri = uri_of(&folder.path.join(&node.name));
-        Ok(Some(Shown { ino: node.ino, version: version.clone(), uri, mtime: node.mtime.secs }))
+        Ok(Some(Shown { ino: node.ino, version: version.clone(), uri, mtime: node.mtime }))
     }
 
     /// Where a folder is on this machine; `None` if it is not to be seen.
@@ -249,12 +249,17 @@ mod tests {
     fn what_was_found_is_not_looked_for_again_and_what_was_not_is_after_a_while() {
         let thumbs = Thumbs::default();
         let version = Version { bucket: "b".to_owned(), object: "o".to_owned() };
-        let shown = Shown { ino: Ino(9), version, uri: "file:///a".to_owned(), mtime: 7 };
+        let shown = Shown {
+            ino: Ino(9),
+            version,
+            uri: "file:///a".to_owned(),
+            mtime: Timestamp { secs: 7, nanos: 0 },
+        };
         assert!(!thumbs.has_looked(&shown));
         thumbs.note_looked(&shown, true);
         assert!(thumbs.has_looked(&shown));
         assert!(!thumbs.has_looked(&Shown { uri: "file:///b".to_owned(), ..shown.clone() }));
-        assert!(!thumbs.has_looked(&Shown { mtime: 8, ..shown.clone() }));
+        assert!(!thumbs.has_looked(&Shown { mtime: Timestamp { secs: 8, nanos: 0 }, ..shown.clone() }));
         thumbs.looked.lock().put(thumbs.key(&shown), Some(Instant::now()));
         assert!(!thumbs.has_looked(&shown));
     }
