@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
@@ -25,7 +25,7 @@ use super::page::PageSize;
 use super::readers::Readers;
 use super::reply::{Op, Refuse, send_xattr, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
-use crate::types::Fh;
+use crate::types::{Fh, Ino};
 
 /// Inode numbers are never used twice.
 const GENERATION: Generation = Generation(0);
@@ -80,8 +80,10 @@ impl Adapter {
     }
 
     fn attr(&self, op: Op, reply: ReplyAttr, call: impl FnOnce(&Arc<Fs>) -> Answer<Attr>) {
-        let (modes, keep) = (self.modes, self.keep());
-        self.serve(op, reply, call, move |reply, attr| reply.attr(&keep.ttl(), &modes.attr(&attr)));
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
+        self.serve(op, reply, call, move |reply, attr| {
+            reply.attr(&ttl_of(&fs, &keep, attr.ino), &modes.attr(&attr));
+        });
     }
 
     fn empty(&self, op: Op, reply: ReplyEmpty, call: impl FnOnce(&Arc<Fs>) -> Answer<()>) {
@@ -92,6 +94,11 @@ impl Adapter {
     fn keep(&self) -> Keep {
         Keep::begin(&self.caching)
     }
+}
+
+/// How long the kernel may keep what it is told of a file.
+fn ttl_of(fs: &Fs, keep: &Keep, file: Ino) -> Duration {
+    if fs.awaits_picture(file) { Duration::ZERO } else { keep.ttl() }
 }
 
 impl fuser::Filesystem for Adapter {
@@ -125,7 +132,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (modes, keep) = (self.modes, self.keep());
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
         let found_or_not = |result| match result {
             Ok(attr) => Ok(Some(attr)),
             Err(Error::NotFound) => Ok(None),
@@ -135,7 +142,7 @@ impl fuser::Filesystem for Adapter {
         let name = name.to_os_string();
         self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| {
             match found {
-                Some(attr) => reply.entry(&keep.ttl(), &modes.attr(&attr), GENERATION),
+                Some(attr) => reply.entry(&ttl_of(&fs, &keep, attr.ino), &modes.attr(&attr), GENERATION),
                 None => match keep.negative_ttl() {
                     Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
                     None => reply.error(Errno::ENOENT),
@@ -148,7 +155,10 @@ impl fuser::Filesystem for Adapter {
     /// Inodes live in the mirror, not in memory: there is nothing to let go of.
     fn forget(&self, _req: &Request, _ino: INodeNo, _nlookup: u64) {}
 
-    fn getattr(&self, _req: &Request, of: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, req: &Request, of: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        if self.fs.shows_pictures() && self.readers.is_background(req.pid()) {
+            return self.attr(Op::data("getattr", of), reply, |fs| fs.getattr_unhurried(ino(of)));
+        }
         self.attr(Op::meta("getattr", of), reply, |fs| Answer::Now(fs.getattr(ino(of))));
     }
 
@@ -367,13 +377,14 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyDirectoryPlus,
     ) {
         let (limit, size) = (self.plus.get(), self.plus.clone());
-        let (modes, keep) = (self.modes, self.keep());
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdirplus", of), reply, call, move |mut reply, entries| {
             let ttl = keep.ttl();
             let fitted = entries
                 .iter()
                 .take_while(|e| {
+                    let ttl = if fs.awaits_pictures(ino(of), &e.name) { Duration::ZERO } else { ttl };
                     let attr = modes.attr(&e.attr);
                     !reply.add(attr.ino, e.cookie, &e.name, &ttl, &attr, GENERATION)
                 })

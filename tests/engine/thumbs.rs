@@ -150,11 +150,18 @@ fn a_program_that_nobody_waits_for_opens_a_photo_when_its_picture_has_come() {
     }
     d.look("");
     let (photo, bare) = (open("a.jpg"), open("bare.jpg"));
+    let (a, notes) = (d.e.ino("a.jpg").unwrap(), d.e.ino("notes.txt").unwrap());
+    let attr = d.e.fs().getattr_unhurried(a);
+    assert!(d.e.fs().awaits_picture(a) && !d.e.fs().awaits_picture(notes), "the kernel asks again");
+    assert!(
+        matches!(attr, Answer::Later(_)) && matches!(d.e.fs().getattr_unhurried(notes), Answer::Now(Ok(_)))
+    );
     assert!(is_now(&open("notes.txt")), "nothing is made of it");
     assert!(is_now(&d.e.fs().open(d.e.ino("b.jpg").unwrap(), READ)), "somebody waits");
     assert!(!is_now(&photo) && d.shown("a.jpg").is_none());
+    d.e.get(attr).unwrap();
+    assert!(d.shown("a.jpg").is_some() && !d.e.fs().awaits_picture(a));
     d.e.get(photo).unwrap();
-    assert!(d.shown("a.jpg").is_some());
     // There is none: that is known when the folder has been looked through.
     d.e.get(bare).unwrap();
     assert!(is_now(&open("bare.jpg")));

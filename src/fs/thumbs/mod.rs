@@ -122,6 +122,12 @@ impl Thumbs {
         next
     }
 
+    /// Whether no folder's pictures are.
+    fn is_idle(&self) -> bool {
+        let folders = self.folders.lock();
+        folders.filling.is_none() && folders.waiting.is_empty()
+    }
+
     /// Whether a folder's pictures are being brought, or will be soon.
     fn is_filling(&self, folder: Ino) -> bool {
         let folders = self.folders.lock();
