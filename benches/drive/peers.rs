@@ -82,9 +82,8 @@ impl Subject {
                 command.args(["config", "create", "drive", "internxt", &email, pass, "--obscure"]);
                 run(&mut command, "").expect(0);
             }
-            // The first command logs in.
             Subject::Ixr(_) => {
-                run(command.args(["whoami"]), "").expect(0);
+                run(command.args(["login-legacy", "--email", EMAIL, "--password", "demo"]), "").expect(0);
             }
         }
     }
