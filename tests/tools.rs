@@ -9,6 +9,8 @@ mod attributes;
 mod calls;
 #[path = "tools/databases.rs"]
 mod databases;
+#[path = "tools/desktop.rs"]
+mod desktop;
 #[path = "common/dice.rs"]
 mod dice;
 #[path = "tools/editors.rs"]
