@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
@@ -19,13 +19,13 @@ use tokio::sync::watch;
 
 use super::attr::{Modes, ino, kind, time};
 use super::caching::{Caching, Keep};
-use super::flags::{open_flags, opened_flags};
+use super::flags::{WANTED, open_flags, opened_flags};
 use super::kernel::Notice;
 use super::page::PageSize;
 use super::readers::Readers;
 use super::reply::{Op, Refuse, send_xattr, serve, then};
 use crate::fs::{self, Answer, Attr, Error, Fs, Opened, SetAttr};
-use crate::types::{Fh, Ino};
+use crate::types::Fh;
 
 /// Inode numbers are never used twice.
 const GENERATION: Generation = Generation(0);
@@ -80,9 +80,9 @@ impl Adapter {
     }
 
     fn attr(&self, op: Op, reply: ReplyAttr, call: impl FnOnce(&Arc<Fs>) -> Answer<Attr>) {
-        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
+        let (modes, keep) = (self.modes, self.keep());
         self.serve(op, reply, call, move |reply, attr| {
-            reply.attr(&ttl_of(&fs, &keep, attr.ino), &modes.attr(&attr));
+            reply.attr(&keep.ttl_of(attr.ino), &modes.attr(&attr));
         });
     }
 
@@ -92,27 +92,13 @@ impl Adapter {
 
     /// To be taken before the filesystem is asked.
     fn keep(&self) -> Keep {
-        Keep::begin(&self.caching)
+        Keep::begin(&self.caching, &self.fs)
     }
-}
-
-/// How long the kernel may keep what it is told of a file.
-fn ttl_of(fs: &Fs, keep: &Keep, file: Ino) -> Duration {
-    if fs.awaits_picture(file) { Duration::ZERO } else { keep.ttl() }
 }
 
 impl fuser::Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for wanted in [
-            InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
-            // There are no such privileges here; without it every write is preceded by a GETXATTR.
-            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-            InitFlags::FUSE_EXPLICIT_INVAL_DATA,
-            InitFlags::FUSE_ASYNC_DIO,
-        ] {
+        for wanted in WANTED {
             if config.add_capabilities(wanted).is_err() {
                 tracing::debug!(?wanted, "the kernel lacks a capability");
             }
@@ -132,7 +118,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
+        let (modes, keep) = (self.modes, self.keep());
         let found_or_not = |result| match result {
             Ok(attr) => Ok(Some(attr)),
             Err(Error::NotFound) => Ok(None),
@@ -142,7 +128,7 @@ impl fuser::Filesystem for Adapter {
         let name = name.to_os_string();
         self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| {
             match found {
-                Some(attr) => reply.entry(&ttl_of(&fs, &keep, attr.ino), &modes.attr(&attr), GENERATION),
+                Some(attr) => reply.entry(&keep.ttl_of(attr.ino), &modes.attr(&attr), GENERATION),
                 None => match keep.negative_ttl() {
                     Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
                     None => reply.error(Errno::ENOENT),
@@ -377,14 +363,13 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyDirectoryPlus,
     ) {
         let (limit, size) = (self.plus.get(), self.plus.clone());
-        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
+        let (modes, keep) = (self.modes, self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdirplus", of), reply, call, move |mut reply, entries| {
-            let ttl = keep.ttl();
             let fitted = entries
                 .iter()
                 .take_while(|e| {
-                    let ttl = if fs.awaits_pictures(ino(of), &e.name) { Duration::ZERO } else { ttl };
+                    let ttl = keep.ttl_of_listed(ino(of), &e.name);
                     let attr = modes.attr(&e.attr);
                     !reply.add(attr.ino, e.cookie, &e.name, &ttl, &attr, GENERATION)
                 })

@@ -1,8 +1,21 @@
-//! Flags of open files, between the filesystem's words and the binding's.
+//! Flags: what the kernel is asked for at the beginning, and those of open files, between the filesystem's words and the
+//! binding's.
 
-use fuser::{FopenFlags, OpenAccMode, OpenFlags};
+use fuser::{FopenFlags, InitFlags, OpenAccMode, OpenFlags};
 
 use crate::fs::{self, Opened};
+
+/// What is wanted of the kernel, whatever else there is.
+pub(super) const WANTED: [InitFlags; 7] = [
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_ATOMIC_O_TRUNC,
+    // There are no such privileges here; without it every write is preceded by a GETXATTR.
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+    InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+    InitFlags::FUSE_ASYNC_DIO,
+];
 
 /// What `open(2)` asks for.
 pub(super) fn open_flags(flags: i32) -> fs::OpenFlags {

@@ -18,6 +18,8 @@ const PARALLEL: usize = 8;
 /// Files of one folder that are looked at, and how many at a time.
 const FILES_MAX: usize = 20_000;
 const PAGE: usize = 256;
+/// How often a folder is tried, if the line fails.
+const TRIES: u32 = 3;
 /// Pixels of a picture of a picture, in either direction: the largest that desktops keep.
 const PIXELS: u32 = 512;
 
@@ -44,8 +46,13 @@ pub(super) async fn run(fs: Arc<Fs>, to: Thumbnails) {
             fs.thumbs.look.notified().await;
             continue;
         };
-        if let Err(e) = fill(&fs, &desktop, folder).await {
+        // Somebody may wait for them, and would fetch each photo: what passes by is waited for.
+        for left in (0..TRIES).rev() {
+            let Err(e) = fill(&fs, &desktop, folder).await else { break };
             tracing::debug!(%folder, error = %e, "not all small pictures of a folder are shown");
+            if left > 0 {
+                tokio::time::sleep(fs.config.pace / 2).await;
+            }
         }
     }
 }
