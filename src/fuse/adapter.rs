@@ -80,9 +80,9 @@ impl Adapter {
     }
 
     fn attr(&self, op: Op, reply: ReplyAttr, call: impl FnOnce(&Arc<Fs>) -> Answer<Attr>) {
-        let (modes, keep) = (self.modes, self.keep());
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
         self.serve(op, reply, call, move |reply, attr| {
-            reply.attr(&keep.ttl_of(attr.ino), &modes.attr(&attr));
+            reply.attr(&keep.ttl_of(&fs, attr.ino), &modes.attr(&attr));
         });
     }
 
@@ -92,7 +92,7 @@ impl Adapter {
 
     /// To be taken before the filesystem is asked.
     fn keep(&self) -> Keep {
-        Keep::begin(&self.caching, &self.fs)
+        Keep::begin(&self.caching)
     }
 }
 
@@ -118,7 +118,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (modes, keep) = (self.modes, self.keep());
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
         let found_or_not = |result| match result {
             Ok(attr) => Ok(Some(attr)),
             Err(Error::NotFound) => Ok(None),
@@ -128,7 +128,7 @@ impl fuser::Filesystem for Adapter {
         let name = name.to_os_string();
         self.serve(Op::meta("lookup", parent), reply, call, move |reply, found| {
             match found {
-                Some(attr) => reply.entry(&keep.ttl_of(attr.ino), &modes.attr(&attr), GENERATION),
+                Some(attr) => reply.entry(&keep.ttl_of(&fs, attr.ino), &modes.attr(&attr), GENERATION),
                 None => match keep.negative_ttl() {
                     Some(ttl) => reply.entry(&ttl, &modes.absent(), GENERATION),
                     None => reply.error(Errno::ENOENT),
@@ -363,13 +363,13 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyDirectoryPlus,
     ) {
         let (limit, size) = (self.plus.get(), self.plus.clone());
-        let (modes, keep) = (self.modes, self.keep());
+        let (fs, modes, keep) = (self.fs.clone(), self.modes, self.keep());
         let call = |fs: &Arc<Fs>| fs.readdir(ino(of), offset, limit);
         self.serve(Op::meta("readdirplus", of), reply, call, move |mut reply, entries| {
             let fitted = entries
                 .iter()
                 .take_while(|e| {
-                    let ttl = keep.ttl_of_listed(ino(of), &e.name);
+                    let ttl = keep.ttl_of_listed(&fs, ino(of), &e.name);
                     let attr = modes.attr(&e.attr);
                     !reply.add(attr.ino, e.cookie, &e.name, &ttl, &attr, GENERATION)
                 })

@@ -105,14 +105,13 @@ impl Caching {
 /// How long one answer may be kept, judged when it is sent.
 pub(super) struct Keep {
     caching: Arc<Caching>,
-    fs: Arc<Fs>,
     began: Began,
 }
 
 impl Keep {
     /// To be taken before the filesystem is asked.
-    pub(super) fn begin(caching: &Arc<Caching>, fs: &Arc<Fs>) -> Self {
-        Keep { began: caching.begin(), caching: Arc::clone(caching), fs: Arc::clone(fs) }
+    pub(super) fn begin(caching: &Arc<Caching>) -> Self {
+        Keep { began: caching.begin(), caching: Arc::clone(caching) }
     }
 
     pub(super) fn ttl(&self) -> Duration {
@@ -120,13 +119,13 @@ impl Keep {
     }
 
     /// For what is told of a file: not to be kept while its picture is on its way, since who asks then is to wait for that.
-    pub(super) fn ttl_of(&self, file: Ino) -> Duration {
-        if self.fs.awaits_picture(file) { Duration::ZERO } else { self.ttl() }
+    pub(super) fn ttl_of(&self, fs: &Fs, file: Ino) -> Duration {
+        if fs.awaits_picture(file) { Duration::ZERO } else { self.ttl() }
     }
 
     /// The same for one that is listed.
-    pub(super) fn ttl_of_listed(&self, folder: Ino, name: &str) -> Duration {
-        if self.fs.awaits_pictures(folder, name) { Duration::ZERO } else { self.ttl() }
+    pub(super) fn ttl_of_listed(&self, fs: &Fs, folder: Ino, name: &str) -> Duration {
+        if fs.awaits_pictures(folder, name) { Duration::ZERO } else { self.ttl() }
     }
 
     pub(super) fn negative_ttl(&self) -> Option<Duration> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -30,6 +31,15 @@ impl Desktop {
 
     fn told(&self) -> String {
         fs::read_to_string(&self.told).unwrap_or_default()
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        let drive = self.world.path("Drive");
+        if is_mounted(&drive) {
+            let _ = Command::new("fusermount3").arg("-uzq").arg(&drive).status();
+        }
     }
 }
 

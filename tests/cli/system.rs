@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::world::{World, is_mounted, run, signal};
+use crate::world::{World, is_mounted, run, signal, tool};
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -128,6 +128,40 @@ fn the_units_and_desktop_files_are_sound() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         }
     }
+}
+
+#[test]
+fn the_rpm_installs_what_works_and_leaves_nothing_of_it() {
+    if !rustix::process::geteuid().is_root() || Command::new("rpmbuild").arg("--version").output().is_err() {
+        return;
+    }
+    let tmp = tempfile::tempdir().unwrap();
+    let (out, root) = (tmp.path().join("out"), tmp.path().join("root"));
+    fs::create_dir(&root).unwrap();
+    let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
+    let mut package = Command::new(source("scripts/package"));
+    package.args(["rpm", "--program", &program, "--out"]).arg(&out).env("HOME", tmp.path());
+    let made = package.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let package = fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    let rpm = |args: &[&str]| {
+        // Its own list of what is installed is made and kept below the root, too.
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(&root).args(["--dbpath", "/db"]).args(args);
+        let output = rpm.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    rpm(&["--nodeps", "-i", package.to_str().unwrap()]);
+    let installed = root.join("usr/bin/inxtfs");
+    let version = Command::new(&installed).arg("--version").output().unwrap();
+    assert_eq!(version.stdout, format!("inxtfs {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
+    for file in ["man/man1/inxtfs-mount.1.gz", "zsh/site-functions/_inxtfs", "applications/inxtfs.desktop"] {
+        assert!(root.join("usr/share").join(file).is_file(), "{file}");
+    }
+    rpm(&["-e", "inxtfs"]);
+    let left = tool("find", &[root.join("usr").as_os_str(), "!".as_ref(), "-type".as_ref(), "d".as_ref()]);
+    assert_eq!(left, "");
+    assert!(!root.join("usr/share/doc/inxtfs").exists());
 }
 
 /// The script ends with 77 where no manager can run, which the machines that decide can.
