@@ -5,10 +5,22 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::world::{EMAIL, World, eventually, is_running, signal};
+use crate::world::{EMAIL, Ran, World, eventually, is_running, signal};
+
+/// A mount of a test beside this one may be dead for a moment: that is found, too.
+fn doctor(world: &World, flags: &[&str], code: i32) -> Ran {
+    let mut last = None;
+    eventually("the doctor ends so", || {
+        let ran = world.run(["doctor"].iter().chain(flags));
+        let done = ran.code == code || !ran.out.contains("the process of the mount at");
+        last = Some(ran);
+        done
+    });
+    last.unwrap().expect(code)
+}
 
 fn findings(world: &World, code: i32) -> Vec<serde_json::Value> {
-    let ran = world.run(["doctor", "--json", "--gateway", &world.gateway()]).expect(code);
+    let ran = doctor(world, &["--json", "--gateway", &world.gateway()], code);
     let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(answer["well"], code == 0, "{answer}");
     let all = answer["findings"].as_array().unwrap().clone();
@@ -40,7 +52,7 @@ fn the_doctor_finds_login_clock_network_and_dead_mounts_each_with_its_remedy() {
     for check in ["fuse", "fusermount3", "login", "network", "clock", "session", "plan", "quota"] {
         assert_eq!(level(&well, check), "ok", "{check}: {well:?}");
     }
-    let told = world.run(["doctor"]).expect(0).out;
+    let told = doctor(&world, &[], 0).out;
     assert!(told.contains("ok    login") && told.contains(EMAIL), "{told}");
 
     world.shared().world.advance(Duration::from_secs(600));

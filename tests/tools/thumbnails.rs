@@ -60,7 +60,8 @@ fn a_folder_of_photos_has_valid_pictures_for_glib_and_no_photo_is_fetched() {
     assert_eq!(sh("ls \"$1/photos\" | wc -l", &[world.root()]).trim(), PHOTOS.to_string());
     eventually("all have pictures here", || valid(&world, "photos", cache.path()) == PHOTOS);
     let count = |method: &str, path: &str| world.emulator.request_log().count_since(mark, method, path);
-    assert_eq!(count("GET", "/shards/**"), PHOTOS, "one small picture each");
+    // Fewer, if a program of this machine looked into the folder before: what the desktop had is not fetched again.
+    assert!(count("GET", "/shards/**") <= PHOTOS, "one small picture each, and no photo");
     assert_eq!((count("PUT", "/shards/**"), count("POST", "/drive/files/thumbnail")), (0, 0));
     assert!(cache.path().join("thumbnails/large").read_dir().unwrap().count() == PHOTOS);
     assert_eq!(world.status().cache_used, 0);
