@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::world::{World, is_mounted, run, signal, tool};
+use crate::world::{Ran, World, is_mounted, run, signal, tool};
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -164,35 +164,35 @@ fn the_rpm_installs_what_works_and_leaves_nothing_of_it() {
     assert!(!root.join("usr/share/doc/inxtfs").exists());
 }
 
+/// Runs an acceptance script on the program. It says what it saw, and removes all it made.
+fn acceptance(script: &str) -> Ran {
+    let scratch = tempfile::tempdir().unwrap();
+    let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
+    let mut command = Command::new("timeout");
+    command.args(["-k", "10", "200"]).arg(source(script)).arg(program);
+    command.env("TMPDIR", scratch.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = run(&mut command, "");
+    let left = fs::read_dir(scratch.path()).unwrap().count();
+    assert_eq!(left, 0, "it leaves something behind: {}{}", ran.out, ran.err);
+    ran
+}
+
 /// The script ends with 77 where no manager can run, which the machines that decide can.
 #[test]
 fn a_real_systemd_starts_restarts_watches_and_stops_the_unit() {
     if !rustix::process::geteuid().is_root() || !std::path::Path::new("/lib/systemd/systemd").exists() {
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
-    let mut command = Command::new("timeout");
-    command.args(["-k", "10", "200"]).arg(source("tests/systemd")).arg(program);
-    command.env("TMPDIR", scratch.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ran = run(&mut command, "");
+    let ran = acceptance("tests/systemd");
     let done = ran.code == 0 && ran.err.contains("== done");
     assert!(done || ran.code == 77, "{}: {}{}", ran.code, ran.out, ran.err);
-    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "it leaves something behind");
 }
 
-/// The script says what it saw, and removes all it made.
 #[test]
 fn a_newcomer_installs_saves_survives_deletes_logs_out_and_removes_it_without_a_trace() {
     if !rustix::process::geteuid().is_root() || Command::new("dpkg-deb").arg("--version").output().is_err() {
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let program = std::env::var("INXTFS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_inxtfs").to_owned());
-    let mut command = Command::new("timeout");
-    command.args(["-k", "10", "200"]).arg(source("tests/newcomer")).arg(program);
-    command.env("TMPDIR", scratch.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ran = run(&mut command, "");
+    let ran = acceptance("tests/newcomer");
     assert!(ran.code == 0 && ran.err.contains("== done"), "{}: {}{}", ran.code, ran.out, ran.err);
-    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "it leaves something behind");
 }
