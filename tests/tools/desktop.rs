@@ -7,11 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use inxtfs::emulator::Mark;
-use inxtfs::fs::{Disk, Gauge, Thumbnails};
 use inxtfs::pictures::uri_of;
 use inxtfs::remote::Status;
 
-use super::world::{Sent, World, quick};
+use super::world::{Sent, World};
 use crate::programs::{PATIENCE, eventually};
 
 const PHOTO: &[u8] = include_bytes!("../fixtures/quarters.jpg");
@@ -161,11 +160,7 @@ fn photo(n: usize) -> Vec<u8> {
 
 /// A folder of photos that all have pictures on the server; nothing of it is known here.
 fn photos(cache: &Path) -> World {
-    let mut world = World::down(quick());
-    let mountpoint = world.root().to_owned();
-    world.config.disk = Gauge::new(|_| Some(Disk { total: 1 << 40, free: 1 << 39 }));
-    world.config.thumbnails = Some(Thumbnails { cache: cache.to_owned(), mountpoint });
-    world.mount();
+    let mut world = World::with_pictures(cache);
     let mark = world.mark();
     fs::create_dir(world.path("photos")).unwrap();
     for n in 0..PHOTOS {

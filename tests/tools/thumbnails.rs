@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use inxtfs::fs::{Disk, Gauge, Thumbnails};
-
-use super::world::{World, quick};
+use super::world::World;
 use crate::programs::{eventually, sh};
 
 const PHOTO: &[u8] = include_bytes!("../fixtures/quarters.jpg");
@@ -14,12 +12,7 @@ const PHOTOS: usize = 60;
 
 /// A drive with photos in folders, all of which have pictures on the server; nothing of it is known here.
 fn photos(folders: &[&str], cache: &Path) -> World {
-    let mut world = World::down(quick());
-    let mountpoint = world.root().to_owned();
-    // However full this disk is: what was sent stays long enough for a picture to be made of it.
-    world.config.disk = Gauge::new(|_| Some(Disk { total: 1 << 40, free: 1 << 39 }));
-    world.config.thumbnails = Some(Thumbnails { cache: cache.to_owned(), mountpoint });
-    world.mount();
+    let mut world = World::with_pictures(cache);
     let mark = world.mark();
     for folder in folders {
         fs::create_dir(world.path(folder)).unwrap();

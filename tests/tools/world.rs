@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use inxtfs::api::{ClientId, Gateway};
 use inxtfs::crypto::seal::Key;
 use inxtfs::emulator::{self, AccountSpec, Emulator, Mark, Tier};
-use inxtfs::fs::{Config, Fs, Status as FsStatus};
+use inxtfs::fs::{Config, Disk, Fs, Gauge, Status as FsStatus, Thumbnails};
 use inxtfs::fuse::{MountError, MountOptions, Mounted, mount};
 use inxtfs::remote::internxt::{Internxt, Options};
 use inxtfs::remote::session::{self, Credentials, Login};
@@ -93,6 +93,17 @@ impl World {
 
     pub fn with(config: Config) -> Self {
         let mut world = Self::down(config);
+        world.mount();
+        world
+    }
+
+    /// Mounted, with small pictures shown in the desktop's cache.
+    pub fn with_pictures(cache: &Path) -> Self {
+        let mut world = World::down(quick());
+        let mountpoint = world.root().to_owned();
+        // However full this disk is: what was sent stays long enough for a picture to be made of it.
+        world.config.disk = Gauge::new(|_| Some(Disk { total: 1 << 40, free: 1 << 39 }));
+        world.config.thumbnails = Some(Thumbnails { cache: cache.to_owned(), mountpoint });
         world.mount();
         world
     }
