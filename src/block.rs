@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 /// Bytes of a block. The last block of a content may be shorter.
-pub const BLOCK: u64 = 64 * 1024;
+pub const BLOCK: u64 = LEN as u64;
+/// The same, as the length of a buffer.
+pub const LEN: usize = 64 * 1024;
 
 /// The part of a byte range that lies in one block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,19 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use super::failure::Failure;
 use super::{Progress, Run, VERIFY_MAX, verify};
-use crate::block;
+use crate::block::{self, BLOCK};
 use crate::fs::Fs;
 use crate::remote;
 use crate::store::Content;
 use crate::types::Version;
 
-/// Bytes of a run that are in memory at a time, at most: the block that waits, and what the network brings at a time.
-const IN_MEMORY: u64 = 512 << 10;
+/// Blocks that go to the cache with one write, if they are here at once.
+const AT_ONCE: usize = 8;
+/// Bytes of a run that are in memory at a time, at most: such blocks, and what the network brings at a time.
+const IN_MEMORY: u64 = 2 * AT_ONCE as u64 * BLOCK;
 
 /// Runs one request to its end, whoever still waits for it.
 pub(super) async fn run_to_end(
@@ -70,8 +72,18 @@ async fn stream_into(
     let _memory = fs.config.memory.take(memory, run.urgency).await;
     let mut stream = fs.health.note(fs.remote.read(version, size, range.clone(), run.urgency).await)?;
     let mut cutter = Cutter { at: range.start, end: range.end, pending: BytesMut::new() };
+    let mut arrived = Arrived { at: range.start, blocks: Vec::new() };
     let mut held = Vec::new();
-    while let Some(chunk) = stream.next().await {
+    loop {
+        // What is here already is kept at once, in one piece; nobody waits for what is still to come.
+        let chunk = match stream.next().now_or_never() {
+            Some(chunk) => chunk,
+            None => {
+                arrived.keep(fs, content, progress);
+                stream.next().await
+            }
+        };
+        let Some(chunk) = chunk else { break };
         let mut chunk = fs.health.note(chunk)?;
         while let Some((at, block)) = cutter.cut(&mut chunk) {
             // The last block waits: it may be the one that makes the version whole, to be verified first.
@@ -79,13 +91,16 @@ async fn stream_into(
                 held.push((at, block));
                 continue;
             }
-            keep(fs, content, at, block);
-            progress.send_modify(|p| p.upto = cutter.at);
+            arrived.blocks.push(block);
+            if arrived.blocks.len() == AT_ONCE {
+                arrived.keep(fs, content, progress);
+            }
         }
         if !chunk.is_empty() && cutter.at == range.end {
             return Err(remote::Error::Protocol("more bytes than were asked for".to_owned()));
         }
     }
+    arrived.keep(fs, content, progress);
     if cutter.at != range.end {
         return Err(remote::Error::Protocol("fewer bytes than the file has".to_owned()));
     }
@@ -99,26 +114,46 @@ async fn stream_into(
                 content.missing(0..size).is_ok_and(|m| matches!(m.as_slice(), [only] if *only == tail))
             });
         if !last {
-            held.drain(..).for_each(|(at, block)| keep(fs, content, at, block));
+            held.drain(..).for_each(|(at, block)| keep(fs, content, at, &[block]));
         }
         last
     };
     for (at, block) in held {
         // Nobody can have read the whole version before this.
         verify::verify(fs, content, version, Some((at, block.clone()))).await?;
-        keep(fs, content, at, block);
+        keep(fs, content, at, &[block]);
     }
     progress.send_modify(|p| p.upto = range.end);
     Ok(whole || last)
 }
 
+/// Blocks that follow one another and are not in the cache yet.
+struct Arrived {
+    at: u64,
+    blocks: Vec<Bytes>,
+}
+
+impl Arrived {
+    fn keep(&mut self, fs: &Fs, content: &Content, progress: &watch::Sender<Progress>) {
+        if !self.blocks.is_empty() {
+            keep(fs, content, self.at, &self.blocks);
+            self.at += length(&self.blocks);
+            self.blocks.clear();
+            progress.send_modify(|p| p.upto = self.at);
+        }
+    }
+}
+
 /// A cache that is full or failing is no reason to fail a read.
-fn keep(fs: &Fs, content: &Content, at: u64, block: Bytes) {
-    let end = at + block.len() as u64;
-    if let Err(e) = content.fill_from(at, block) {
+fn keep(fs: &Fs, content: &Content, at: u64, blocks: &[Bytes]) {
+    if let Err(e) = content.fill_blocks(at, blocks) {
         tracing::warn!(error = %e, "the cache did not take a block");
     }
-    fs.fetcher.arrived(content.id(), at..end);
+    fs.fetcher.arrived(content.id(), at..at + length(blocks));
+}
+
+fn length(blocks: &[Bytes]) -> u64 {
+    blocks.iter().map(|b| b.len() as u64).sum()
 }
 
 /// Cuts what arrives into the blocks of `at..end`; what is a block already is not copied.
@@ -156,7 +191,6 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::BLOCK;
     use proptest::prelude::*;
 
     proptest! {

@@ -193,25 +193,26 @@ impl Content {
     /// The plaintext of a sealed block; `None` if it does not open. `again`: it will be wanted again soon.
     pub(super) fn unseal(&self, block: u64, e: &Entry, again: bool) -> Result<Option<Bytes>> {
         let label = self.label(block, e.generation);
-        self.opened(&label, e.len, again, || Ok(self.file(e.loc)?.map(|f| (f, e.loc.offset()))))
+        if let Some(b) = self.shared.plain.get(&label) {
+            return Ok(Some(b));
+        }
+        let slot = self.file(e.loc)?.map(|f| (f, e.loc.offset()));
+        let bytes = self.open_slot(&label, e.len, slot)?;
+        if let Some(b) = bytes.as_ref().filter(|_| again) {
+            self.shared.plain.put(&label, b.clone());
+        }
+        Ok(bytes)
     }
 
-    pub(super) fn opened(
+    /// What a slot holds, if there is one and it opens as this block.
+    pub(super) fn open_slot(
         &self,
         label: &Label,
         len: u32,
-        again: bool,
-        place: impl FnOnce() -> Result<Option<(Arc<std::fs::File>, u64)>>,
+        slot: Option<(Arc<std::fs::File>, u64)>,
     ) -> Result<Option<Bytes>> {
-        if let Some(b) = self.shared.plain.get(label) {
-            return Ok(Some(b));
-        }
-        let Some((file, offset)) = place()? else { return Ok(None) };
-        let bytes = slot::read(&file, offset, &self.sealer, label, len)?;
-        if let Some(b) = bytes.as_ref().filter(|_| again) {
-            self.shared.plain.put(label, b.clone());
-        }
-        Ok(bytes)
+        let Some((file, offset)) = slot else { return Ok(None) };
+        slot::read(&file, offset, &self.sealer, label, len)
     }
 
     /// Writes to a staged content; the bytes may stay in memory until [`Content::seal`]. If it fails, a part

@@ -13,6 +13,7 @@ mod complete;
 mod content;
 mod enrol;
 mod evict;
+mod fill;
 mod life;
 mod place;
 mod plain;

@@ -47,6 +47,14 @@ impl Plain {
         }
     }
 
+    /// A block that goes from the disk goes from memory, too: what is read from here is taken to be there.
+    pub(super) fn remove(&self, label: &Label) {
+        let mut kept = self.0.lock();
+        if let Some(old) = kept.lru.pop(&name(label)) {
+            kept.bytes -= old.len() + OVERHEAD;
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn clear(&self) {
         let mut kept = self.0.lock();

@@ -1,9 +1,8 @@
-//! Reading a content, and filling a cached one.
+//! Reading a content.
 
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -17,8 +16,7 @@ use crate::extent::ByteSet;
 use crate::types::Timestamp;
 
 /// What holes of an uploaded content are read from.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-const _: () = assert!(ZEROS.len() as u64 == BLOCK);
+static ZEROS: [u8; block::LEN] = [0; block::LEN];
 
 /// How a part of a read is to be answered.
 pub(super) enum Step {
@@ -78,13 +76,22 @@ impl Content {
                 }
                 Step::Fetched(part, loc, len, trims) => {
                     let label = self.label(part.block, 0);
-                    match self.opened(&label, len, is_part(part, len), || self.fetched_at(loc))? {
+                    let known = self.shared.plain.get(&label);
+                    let on_disk = known.is_none();
+                    let bytes = match known {
+                        None => self.open_slot(&label, len, self.fetched_at(loc)?)?,
+                        known => known,
+                    };
+                    match bytes {
                         Some(bytes) => {
                             let mut st = self.state.lock();
                             let one = part.block..part.block + 1;
                             // Evicted meanwhile: absent, though these bytes were still there.
-                            if !st.present.contains(one.clone()) && !st.absent.contains(one) {
-                                st.present.insert(part.block..part.block + 1);
+                            if on_disk && !st.absent.contains(one.clone()) {
+                                st.present.insert(one);
+                                if is_part(part, len) {
+                                    self.shared.plain.put(&label, bytes.clone());
+                                }
                             }
                             drop(st);
                             push(out, Piece::Data(part.offset(), bytes.slice(part.start..part.end)));
@@ -126,79 +133,6 @@ impl Content {
     fn fetched_at(&self, loc: Loc) -> Result<Option<(Arc<File>, u64)>> {
         let file = if loc.in_slab() { self.file(loc)? } else { self.fetched.get()? };
         Ok(file.map(|f| (f, loc.offset())))
-    }
-
-    /// Keeps fetched bytes of a cached content. `offset` and the end lie on block boundaries, or the end is
-    /// that of the content. What is here already is not written again; what the cache's bound does not allow is
-    /// not kept, and stays missing.
-    pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.fill_with(offset, data.len(), |r| Bytes::copy_from_slice(&data[r]))
-    }
-
-    /// The same of bytes that own about as much memory as they show: they are kept, not copied.
-    pub fn fill_from(&self, offset: u64, data: Bytes) -> Result<()> {
-        self.fill_with(offset, data.len(), |r| data.slice(r))
-    }
-
-    fn fill_with(&self, offset: u64, len: usize, data: impl Fn(Range<usize>) -> Bytes) -> Result<()> {
-        let end = offset + len as u64;
-        {
-            let st = self.state.lock();
-            if st.staged {
-                return Err(Error::State("fetched bytes do not belong to a staged content"));
-            }
-            if !offset.is_multiple_of(BLOCK)
-                || end > st.size
-                || (!end.is_multiple_of(BLOCK) && end != st.size)
-            {
-                return Err(Error::State("whole blocks only"));
-            }
-        }
-        for part in block::parts(offset..end) {
-            let from = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
-            if self.is_beyond_bound(part.len()) {
-                continue;
-            }
-            let Some(loc) = self.begin_fill(part.block) else { continue };
-            let done = self.fill_block(part.block, loc, data(from..from + part.len()));
-            let mut st = self.state.lock();
-            st.filling.remove(&part.block);
-            done?;
-            st.present.insert(part.block..part.block + 1);
-            st.absent.remove(part.block..part.block + 1);
-            st.touch(part.block..part.block + 1);
-            self.account(&mut st, slot::footprint(u32::try_from(part.len()).unwrap_or(u32::MAX)), 0);
-        }
-        Ok(())
-    }
-
-    /// All that is fetched of it from now on is kept, whatever the cache's bound: an upload needs it, or it may be
-    /// nowhere else soon.
-    pub fn keep_all(&self) {
-        self.keeps_all.store(true, Ordering::Relaxed);
-    }
-
-    fn is_beyond_bound(&self, len: usize) -> bool {
-        let more = slot::footprint(u32::try_from(len).unwrap_or(u32::MAX));
-        let (used, bound) =
-            (self.shared.cached.load(Ordering::Relaxed), self.shared.bound.load(Ordering::Relaxed));
-        used.saturating_add(more) > bound && !self.keeps_all.load(Ordering::Relaxed)
-    }
-
-    /// Where to put a block that is not here, unless another is about to.
-    fn begin_fill(&self, block: u64) -> Option<Loc> {
-        let mut st = self.state.lock();
-        let here = st.map.contains_key(&block) || st.present.contains(block..block + 1);
-        (!here && st.filling.insert(block)).then(|| st.fill_at.unwrap_or(Loc::own(block)))
-    }
-
-    fn fill_block(&self, block: u64, loc: Loc, data: Bytes) -> Result<()> {
-        let file =
-            if loc.in_slab() { self.shared.slabs.file(loc.place)?.make()? } else { self.fetched.make()? };
-        let label = self.label(block, 0);
-        slot::write(&file, loc.offset(), &self.sealer, &label, &data)?;
-        self.shared.plain.put(&label, data);
-        Ok(())
     }
 
     /// Whether all blocks are likely to be here, by the space they take: costs no look at the disk.

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use crate::block::BLOCK;
+use crate::block;
 use crate::crypto::seal::{NONCE, Seal, Sealer, TAG};
 
 use super::Result;
@@ -19,9 +19,11 @@ use super::Result;
 /// Bytes before the ciphertext.
 pub(super) const HEADER: usize = 64;
 /// Slots begin at multiples of this.
-pub(super) const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = PAGE_LEN as u64;
+const PAGE_LEN: usize = 4096;
 /// Bytes from one full slot to the next.
-pub(super) const STRIDE: u64 = (BLOCK + HEADER as u64).next_multiple_of(PAGE);
+pub(super) const STRIDE: u64 = STRIDE_LEN as u64;
+const STRIDE_LEN: usize = (block::LEN + HEADER).next_multiple_of(PAGE_LEN);
 
 const MAGIC: [u8; 4] = *b"ixb1";
 
@@ -63,21 +65,39 @@ pub(super) fn footprint(len: u32) -> u64 {
 
 /// Seals `plain` to the slot at `offset`.
 pub(super) fn write(file: &File, offset: u64, sealer: &Sealer, label: &Label, plain: &[u8]) -> Result<()> {
+    write_all(file, offset, sealer, &[(*label, plain)])
+}
+
+/// Seals blocks to slots of [`STRIDE`] that follow one another from `offset` on, with one write.
+pub(super) fn write_all(file: &File, offset: u64, sealer: &Sealer, blocks: &[(Label, &[u8])]) -> Result<()> {
     thread_local! {
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
+    let Some((_, last)) = blocks.last() else { return Ok(()) };
+    // Nothing is written behind the last one.
+    let len = (blocks.len() - 1) * STRIDE_LEN + HEADER + last.len();
     SCRATCH.with_borrow_mut(|buf| {
-        buf.resize((HEADER + plain.len()).max(buf.len()), 0);
-        let buf = &mut buf[..HEADER + plain.len()];
-        let (head, body) = buf.split_at_mut(HEADER);
-        let seal = sealer.seal_into(&label.aad(), plain, body)?;
-        let len = u32::try_from(plain.len()).map_err(|_| io::ErrorKind::InvalidInput);
-        head.fill(0);
-        head[..24].copy_from_slice(&label.head(len.map_err(io::Error::from)?));
-        head[24..24 + NONCE].copy_from_slice(&seal.nonce);
-        head[36..36 + TAG].copy_from_slice(&seal.tag);
-        Ok(file.write_all_at(buf, offset)?)
+        buf.resize(len.max(buf.len()), 0);
+        for ((label, plain), slot) in blocks.iter().zip(buf[..len].chunks_mut(STRIDE_LEN)) {
+            seal(slot, sealer, label, plain)?;
+        }
+        Ok(file.write_all_at(&buf[..len], offset)?)
     })
+}
+
+/// Fills a slot: the header, the sealed block, and zeros up to its end.
+fn seal(slot: &mut [u8], sealer: &Sealer, label: &Label, plain: &[u8]) -> Result<()> {
+    let len = u32::try_from(plain.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let (head, body) = slot.split_at_mut(HEADER);
+    let (body, rest) =
+        body.split_at_mut_checked(plain.len()).ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+    let seal = sealer.seal_into(&label.aad(), plain, body)?;
+    head.fill(0);
+    head[..24].copy_from_slice(&label.head(len));
+    head[24..24 + NONCE].copy_from_slice(&seal.nonce);
+    head[36..36 + TAG].copy_from_slice(&seal.tag);
+    rest.fill(0);
+    Ok(())
 }
 
 /// Opens the slot at `offset`; `None` if it holds something else, or nothing, or is torn.
@@ -88,12 +108,7 @@ pub(super) fn read(
     label: &Label,
     len: u32,
 ) -> Result<Option<Bytes>> {
-    let mut buf = vec![0; HEADER + len as usize];
-    match file.read_exact_at(&mut buf, offset) {
-        Ok(()) => (),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(e) => return Err(e.into()),
-    }
+    let Some(mut buf) = read_exactly(file, offset, HEADER + len as usize)? else { return Ok(None) };
     let (head, body) = buf.split_at_mut(HEADER);
     if head[..24] != label.head(len) {
         return Ok(None);
@@ -105,6 +120,22 @@ pub(super) fn read(
         return Ok(None);
     }
     Ok(Some(Bytes::from(buf).slice(HEADER..)))
+}
+
+/// So many bytes, in memory that nobody cleared for them; `None` if the file ends before.
+fn read_exactly(file: &File, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut buf = Vec::with_capacity(len);
+    while buf.len() < len {
+        let from = offset + buf.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buf), from) {
+            Ok(0) => return Ok(None),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    // The allocator may have given more room than was asked for.
+    buf.truncate(len);
+    Ok(Some(buf))
 }
 
 /// Whether the slot claims to hold the block. Cheap, and no proof.

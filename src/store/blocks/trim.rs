@@ -148,6 +148,7 @@ impl Hole {
         for run in runs(&self.blocks) {
             let pages = (run.end - run.start) * STRIDE;
             let made = place::punch(&self.file, Loc::own(run.start).offset(), pages);
+            run.clone().for_each(|b| self.content.shared.plain.remove(&self.content.label(b, 0)));
             let mut st = self.content.state.lock();
             let bytes: u64 = run.clone().map(|b| self.content.footprint_of(&st, b)).sum();
             run.clone().for_each(|b| _ = st.filling.remove(&b));
