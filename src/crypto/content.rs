@@ -31,6 +31,14 @@ impl Cipher {
     pub fn apply(&mut self, bytes: &mut [u8]) {
         self.0.apply_keystream(bytes);
     }
+
+    /// Encrypts or decrypts the next bytes into a buffer of the same length.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn apply_to(&mut self, from: &[u8], to: &mut [u8]) {
+        self.0.apply_keystream_b2b(from, to);
+    }
 }
 
 /// The service's content hash, `RIPEMD160(SHA256(ciphertext))`, fed in order.

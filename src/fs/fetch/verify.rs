@@ -3,6 +3,7 @@
 //! Hashing at the end of a download would make a reader wait there. So where one reads from the beginning on, an
 //! [`Along`] hashes what has arrived while the rest is under way, and the end has little left to do.
 
+use std::future::ready;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -89,7 +90,7 @@ impl Along {
             .map_or(Verdict::Unknown, |v| v.clone().unwrap_or(Verdict::Unknown))
     }
 
-    /// Waits until a range is here, and reads it.
+    /// Waits until a range is here, and reads it, on this thread.
     async fn read(&self, fs: &Arc<Fs>, content: &Weak<Content>, range: Range<u64>) -> std::io::Result<Bytes> {
         self.from.store(range.start, Ordering::Release);
         self.to.store(range.end, Ordering::Release);
@@ -106,8 +107,8 @@ impl Along {
             let lacks = |r: Range<u64>| !r.is_empty() && !here.missing(r).is_ok_and(|m| m.is_empty());
             if !lacks(left) && !lacks(right) {
                 self.from.store(range.end, Ordering::Release);
-                let fs = fs.clone();
-                match with_held(|r| read_blocking(&fs, &here, r), range.clone(), held).await {
+                let read = |r| ready(read_here(fs, &here, r));
+                match with_held(read, range.clone(), held).await {
                     Ok(bytes) => return Ok(bytes),
                     // A block shows before it opens.
                     Err(_) if looks < LOOKS => looks += 1,
@@ -148,13 +149,34 @@ impl Fs {
                     as futures_util::future::BoxFuture<_>
             };
             let body = Body { size, read: Arc::new(read), progress: Arc::new(|_| {}) };
-            let verdict = match fs.remote.verify(&version, body).await {
+            let verdict = match fs.compare(&version, body).await {
                 Ok(()) => Verdict::Sound,
                 Err(remote::Error::Corrupt(why)) => Verdict::Corrupt(why),
                 Err(_) => Verdict::Unknown,
             };
             along.verdict.send_replace(Some(verdict));
         });
+    }
+}
+
+impl Fs {
+    /// Compares a version with a body, on a thread of its own: it keeps a processor busy, and where it takes turns with
+    /// downloads it falls ever further behind them. The body may block.
+    async fn compare(self: &Arc<Self>, version: &Version, body: Body) -> remote::Result<()> {
+        let (fs, version) = (self.clone(), version.clone());
+        let hashing = move || {
+            fs.rt.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = fs.cancel.cancelled() => Err(std::io::Error::other("the mount ends").into()),
+                    compared = fs.remote.verify(&version, body) => compared,
+                }
+            })
+        };
+        self.tasks
+            .spawn_blocking_on(hashing, &self.rt)
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
     }
 }
 
@@ -222,12 +244,12 @@ pub(super) async fn verify(
             Verdict::Unknown => {}
         }
     }
-    let mut body = body_of(fs, content, Arc::new(|_| {}));
+    let mut body = body_here(fs, content);
     if let Some(held) = held {
         body = holding(body, held);
     }
     for _ in 0..LOOKS {
-        match fs.health.note(fs.remote.verify(version, body.clone()).await) {
+        match fs.health.note(fs.compare(version, body.clone()).await) {
             Err(e @ remote::Error::Corrupt(_)) => {
                 fs.condemn(content, version);
                 return Err(e);
@@ -264,9 +286,23 @@ pub(in crate::fs) fn body_of(
     Body { size, read: Arc::new(read), progress }
 }
 
+/// The same for who may block.
+fn body_here(fs: &Arc<Fs>, content: &Arc<Content>) -> Body {
+    let (fs, content) = (fs.clone(), content.clone());
+    let size = content.size();
+    let read = move |range: Range<u64>| {
+        Box::pin(ready(read_here(&fs, &content, range))) as futures_util::future::BoxFuture<_>
+    };
+    Body { size, read: Arc::new(read), progress: Arc::new(|_| {}) }
+}
+
+fn read_here(fs: &Arc<Fs>, content: &Arc<Content>, range: Range<u64>) -> std::io::Result<Bytes> {
+    fs.read_local(content, range).map_err(std::io::Error::other)
+}
+
 async fn read_blocking(fs: &Arc<Fs>, content: &Arc<Content>, range: Range<u64>) -> std::io::Result<Bytes> {
     let (own, content) = (fs.clone(), content.clone());
-    let read = fs.rt.spawn_blocking(move || own.read_local(&content, range).map_err(std::io::Error::other));
+    let read = fs.rt.spawn_blocking(move || read_here(&own, &content, range));
     read.await.map_err(std::io::Error::other)?
 }
 

@@ -17,9 +17,6 @@ use crate::remote::session::Failure;
 use crate::remote::{Body, ByteStream, Error, Result};
 use crate::types::{Urgency, Version};
 
-/// Plaintext read at a time when a body is hashed.
-pub(super) const PIECE: u64 = 1 << 20;
-
 struct Reader {
     core: Arc<Core>,
     of: Version,
@@ -226,14 +223,13 @@ pub(super) async fn verify(core: &Arc<Core>, of: &Version, body: Body) -> Result
     check_size(&object, body.size)?;
     let mut cipher = Cipher::at(&object.key, 0);
     let mut hasher = ContentHasher::default();
-    let mut at = 0;
-    while at < body.size {
-        let end = (at + PIECE).min(body.size);
-        let piece = read_exactly(&body, at..end).await?;
-        let mut piece = piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        cipher.apply(&mut piece);
-        hasher.update(&piece);
-        at = end;
+    let mut ciphertext = vec![0; block::LEN];
+    for block in 0..block::count(body.size) {
+        let range = block::range(block);
+        let piece = read_exactly(&body, range.start..range.end.min(body.size)).await?;
+        let ciphertext = &mut ciphertext[..piece.len()];
+        cipher.apply_to(&piece, ciphertext);
+        hasher.update(ciphertext);
     }
     check(&object, &hasher.finish())
 }
