@@ -12,6 +12,11 @@ const FIRST: u64 = 512 << 10;
 const WINDOW_MIN: u64 = 1 << 20;
 /// The window of one that begins where the file does: hardly anything else reads on from there.
 const WINDOW_START: u64 = 4 << 20;
+/// A file whose beginning is asked for in a read of this size is being copied, or played: the kernel sends smaller ones for
+/// who takes only a look.
+const BULK: u64 = 128 << 10;
+/// The window of such a reader, before a second read.
+const WINDOW_BULK: u64 = 8 << 20;
 /// No window is larger.
 const WINDOW_MAX: u64 = 64 << 20;
 /// By so much a window grows under a reader that waits: few round trips pass until the line is full.
@@ -60,6 +65,8 @@ struct Stream {
     goal: u64,
     /// Whether the reader met the end of what was here since the goal was set.
     waited: bool,
+    /// The file's.
+    size: u64,
 }
 
 impl Readahead {
@@ -79,7 +86,13 @@ impl Readahead {
             self.streams.push(stream);
             return false;
         }
-        let Some(i) = self.guesses.iter().rposition(|g| touch(g, read)) else {
+        let bulk = read.start == 0 && read.end >= BULK;
+        let guess = self.guesses.iter().rposition(|g| touch(g, read));
+        if guess.is_none() && bulk {
+            self.begin(Stream::new(read.clone(), WINDOW_BULK, size));
+            return true;
+        }
+        let Some(i) = guess else {
             // The reader is elsewhere now. A stream goes on as soon as it is read again.
             self.drop_unstarted();
             if self.guesses.len() == GUESSES {
@@ -96,14 +109,16 @@ impl Readahead {
         }
         let begins = span.start == 0;
         let window = if begins { WINDOW_START } else { WINDOW_MIN };
-        let mut stream = Stream { window, ahead: span.end, goal: span.end, waited: false, span };
-        stream.aim(size);
+        self.begin(Stream::new(span, window, size));
+        begins
+    }
+
+    fn begin(&mut self, stream: Stream) {
         self.guesses.retain(|g| !stream.holds(g));
         if self.streams.len() == STREAMS {
             self.streams.remove(0);
         }
         self.streams.push(stream);
-        begins
     }
 
     /// The next request to run ahead of the reader, if one may start now. Each is to be followed by
@@ -112,9 +127,16 @@ impl Readahead {
         if self.running >= RUNNING_MAX {
             return None;
         }
-        let range = self.streams.iter_mut().rev().find_map(Stream::take)?;
-        self.running += 1;
-        Some(range)
+        let mut range = self.streams.iter_mut().rev().find_map(Stream::take);
+        if range.is_none()
+            && let Some(reader) = self.streams.last_mut().filter(|s| s.waited && s.window < WINDOW_MAX)
+        {
+            // All is under way, the line has room, and yet somebody waits.
+            reader.widen();
+            range = reader.take();
+        }
+        self.running += usize::from(range.is_some());
+        range
     }
 
     /// A request has ended, or turned out not to be needed.
@@ -136,7 +158,9 @@ impl Readahead {
 
     /// What has not been asked for is not wanted any more, until somebody reads on.
     pub fn drop_unstarted(&mut self) {
-        self.streams.iter_mut().for_each(|s| s.goal = s.ahead);
+        for s in &mut self.streams {
+            (s.goal, s.waited) = (s.ahead, false);
+        }
     }
 
     /// The stream a read belongs to.
@@ -148,6 +172,13 @@ impl Readahead {
 }
 
 impl Stream {
+    fn new(span: Range<u64>, window: u64, size: u64) -> Self {
+        let (ahead, goal) = (span.end, span.end);
+        let mut stream = Stream { span, window, ahead, goal, size, waited: false };
+        stream.aim();
+        stream
+    }
+
     fn holds(&self, read: &Range<u64>) -> bool {
         read.end >= self.span.start && read.start <= self.ahead.saturating_add(GAP)
     }
@@ -162,19 +193,23 @@ impl Stream {
         self.span = self.span.start.min(read.start).max(end.saturating_sub(WINDOW_MAX))..end;
         self.ahead = self.ahead.max(end);
         self.goal = self.goal.max(self.ahead);
+        self.size = size;
         if self.goal < size && (self.goal - end) * 2 < self.window {
             // A reader that never waits has window enough.
-            if self.waited || running {
-                self.window = (self.window * GROWTH).min(WINDOW_MAX);
-            }
-            self.waited = false;
-            self.aim(size);
+            if self.waited || running { self.widen() } else { self.aim() }
         }
     }
 
-    fn aim(&mut self, size: u64) {
+    /// A larger window.
+    fn widen(&mut self) {
+        self.window = (self.window * GROWTH).min(WINDOW_MAX);
+        self.aim();
+    }
+
+    fn aim(&mut self) {
+        self.waited = false;
         let end = self.span.end.saturating_add(self.window) / RUN_MIN * RUN_MIN;
-        self.goal = end.min(size).max(self.ahead);
+        self.goal = end.min(self.size).max(self.ahead);
     }
 
     /// The next request. All but the first and the last end at multiples of their size.
@@ -282,7 +317,7 @@ mod tests {
                 end = range.end;
                 ahead.ended();
             }
-            assert!(end.saturating_sub(nth(n).end) <= WINDOW_START);
+            assert!(end.saturating_sub(nth(n).end) <= WINDOW_BULK);
         }
     }
 
