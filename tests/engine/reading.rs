@@ -1,5 +1,6 @@
 //! What is asked of the cloud for what is read: which bytes, how often, and in whose name.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use inxtfs::extent::ByteSet;
 use inxtfs::fs::{Config, Error, OpenFlags};
 use inxtfs::names::RemoteName;
-use inxtfs::remote::memory::Memory;
+use inxtfs::remote::memory::{Call, Memory};
 use inxtfs::remote::{Budget, Method as M};
 use inxtfs::types::{Fh, Urgency};
 
@@ -17,6 +18,8 @@ use super::liar::Liar;
 const MIB: u64 = 1 << 20;
 /// What the kernel asks for at a time.
 const STEP: usize = 128 << 10;
+/// The same for a program that takes only a look.
+const LOOK: usize = 16 << 10;
 const BACKGROUND: OpenFlags = OpenFlags { background: true, ..READ };
 
 fn content(mib: u64) -> Vec<u8> {
@@ -61,9 +64,13 @@ fn assert_once(asked: &[(Range<u64>, Urgency)]) {
 }
 
 /// Sends a read as the kernel does, and waits for nothing.
-#[allow(clippy::async_yields_async)]
 fn send(e: &Engine, fh: Fh, at: u64) -> tokio::task::JoinHandle<Result<Bytes, Error>> {
-    let answer = e.fs().read(fh, at, u32::try_from(STEP).unwrap());
+    send_of(e, fh, at, STEP)
+}
+
+#[allow(clippy::async_yields_async)]
+fn send_of(e: &Engine, fh: Fh, at: u64, len: usize) -> tokio::task::JoinHandle<Result<Bytes, Error>> {
+    let answer = e.fs().read(fh, at, u32::try_from(len).unwrap());
     e.block_on(async { tokio::spawn(answer.get()) })
 }
 
@@ -75,7 +82,7 @@ fn prepared(e: &Engine) -> usize {
 fn the_first_bytes_of_a_large_file_are_one_bounded_request() {
     let e = with_files(1, 8);
     let fh = e.open("f0", READ).unwrap();
-    assert_eq!(e.read_fh(fh, 0, 16 << 10).unwrap(), content(1)[..16 << 10]);
+    assert_eq!(e.read_fh(fh, 0, LOOK).unwrap(), content(1)[..LOOK]);
     assert_eq!(asked(&e), [(0..MIB / 2, Urgency::Now)]);
 }
 
@@ -94,7 +101,7 @@ fn blocks_are_served_as_they_arrive() {
     let (e, liar) = dammed(1, 8);
     liar.dam(3 << 16);
     let fh = e.open("f0", READ).unwrap();
-    assert_eq!(e.read_fh(fh, 0, 16 << 10).unwrap(), content(1)[..16 << 10]);
+    assert_eq!(e.read_fh(fh, 0, LOOK).unwrap(), content(1)[..LOOK]);
     liar.dam(u64::MAX);
 }
 
@@ -121,8 +128,8 @@ fn the_second_read_of_a_beginning_has_several_requests_under_way() {
     let (e, liar) = dammed(1, 24);
     liar.dam(0);
     let fh = e.open("f0", READ).unwrap();
-    let first = send(&e, fh, 0);
-    let second = send(&e, fh, STEP as u64);
+    let first = send_of(&e, fh, 0, LOOK);
+    let second = send(&e, fh, LOOK as u64);
     eventually("several requests are under way", || e.cloud.count(M::Read) == 5);
     let all = asked(&e);
     assert_once(&all);
@@ -131,6 +138,26 @@ fn the_second_read_of_a_beginning_has_several_requests_under_way() {
     // What arrives is hashed while the rest is under way.
     eventually("it is being hashed", || e.cloud.count(M::Verify) == 1);
     liar.dam(u64::MAX);
+    assert_eq!(e.block_on(first).unwrap().unwrap(), content(1)[..LOOK]);
+    assert_eq!(e.block_on(second).unwrap().unwrap(), content(1)[LOOK..LOOK + STEP]);
+}
+
+#[test]
+fn who_begins_with_a_full_read_has_the_rest_asked_for_with_it() {
+    let (e, liar) = dammed(1, 24);
+    liar.dam(0);
+    let fh = e.open("f0", READ).unwrap();
+    let first = send(&e, fh, 0);
+    eventually("several requests are under way", || e.cloud.count(M::Read) == 9);
+    let all = asked(&e);
+    assert_once(&all);
+    assert_eq!(all.iter().filter(|(_, u)| *u == Urgency::Now).count(), 1);
+    assert_eq!(total(&all), 8 * MIB);
+    // The next one waits: the window is too small, and as requests end it grows.
+    let second = send(&e, fh, STEP as u64);
+    liar.dam(u64::MAX);
+    eventually("all of it is asked for", || total(&asked(&e)) == 24 * MIB);
+    assert_once(&asked(&e));
     assert_eq!(e.block_on(first).unwrap().unwrap(), content(1)[..STEP]);
     assert_eq!(e.block_on(second).unwrap().unwrap(), content(1)[STEP..2 * STEP]);
 }
@@ -242,8 +269,14 @@ fn greedy_readers_leave_room_for_others_and_take_turns() {
     let fh = e.open("f5", READ).unwrap();
     reads.push(send(&e, fh, 20 * MIB));
     eventually("another's first bytes are asked for", || e.cloud.count(M::Read) == 16 + 6);
+    let served = || {
+        let soon = |c: &Call| c.range.as_ref().is_some_and(|(_, u)| *u == Urgency::Soon);
+        let calls = e.cloud.calls().into_iter().filter(soon);
+        calls.map(|c| c.object).collect::<HashSet<_>>().len()
+    };
+    assert!(served() < 5);
     liar.dam(u64::MAX);
-    eventually("everybody's turn has come", || soon() == 20);
+    eventually("everybody's turn has come", || served() == 5);
     for read in reads {
         e.block_on(read).unwrap().unwrap();
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{Fetcher, WHOLE_MAX};
 use crate::fs::Fs;
@@ -161,22 +162,17 @@ impl Fs {
 
 impl Fs {
     /// Compares a version with a body, on a thread of its own: it keeps a processor busy, and where it takes turns with
-    /// downloads it falls ever further behind them. The body may block.
+    /// downloads it falls ever further behind them. The body may block. Ends when nobody waits for it any more.
     async fn compare(self: &Arc<Self>, version: &Version, body: Body) -> remote::Result<()> {
-        let (fs, version) = (self.clone(), version.clone());
+        let (fs, version, unwanted) = (self.clone(), version.clone(), CancellationToken::new());
+        let _wanted = unwanted.clone().drop_guard();
         let hashing = move || {
-            fs.rt.block_on(async {
-                tokio::select! {
-                    biased;
-                    () = fs.cancel.cancelled() => Err(std::io::Error::other("the mount ends").into()),
-                    compared = fs.remote.verify(&version, body) => compared,
-                }
-            })
+            let compared = fs.remote.verify(&version, body);
+            let compared = fs.rt.block_on(unwanted.run_until_cancelled(compared));
+            compared.unwrap_or_else(|| Err(std::io::Error::other("nobody waits for it").into()))
         };
-        self.tasks
-            .spawn_blocking_on(hashing, &self.rt)
-            .await
-            .unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
+        let hashed = self.tasks.spawn_blocking_on(hashing, &self.rt).await;
+        hashed.unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
     }
 }
 
