@@ -5,59 +5,84 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::mount::{Cost, tool};
-use crate::scene::{Bench, percentile};
+use crate::mount::{Cost, Mount, tool};
+use crate::peers::Subject;
+use crate::scene::{Bench, Line, percentile};
 use crate::table::Target::{AtMost, Requests, Times};
 use crate::table::Unit::{Micros, Millis};
 use crate::world::noise;
 
+/// Requests at a time for who has many small files to send, as README has it.
+const HURRIED: &[&str] = &["--requests", "24"];
+
 /// Many small files.
 pub fn small(bench: &mut Bench) {
     let scene = bench.scene();
-    let content = noise(4000);
+    let count = bench.sized(200);
     for (line, subject) in bench.turns() {
-        let mount = scene.cold(line, &subject);
-        let folder = mount.path("small");
+        let files = Small::of(&scene.cold(line, &subject), line, count);
+        let of = |samples: &[f64], percent| match &files.written {
+            Ok(_) => Ok(percentile(&mut samples.to_vec(), percent)),
+            Err(e) => Err(e.clone()),
+        };
+        let (table, cost) = (&mut bench.table, files.written.as_ref().ok());
+        table
+            .add(line, &subject, "200 small files: each, median", of(&files.whole, 50), Micros, cost)
+            .targets(&[AtMost(500.0)]);
+        table
+            .add(line, &subject, "its close, median", of(&files.close, 50), Micros, None)
+            .targets(&[AtMost(300.0)]);
+        table
+            .add(line, &subject, "its close, 99th percentile", of(&files.close, 99), Micros, None)
+            .targets(&[AtMost(2000.0)]);
+        let mut drained = |what, sent: &Result<Cost, String>| {
+            let value = sent.as_ref().map(Cost::millis).map_err(Clone::clone);
+            table.add(line, &subject, what, value, Millis, sent.as_ref().ok()).targets(&[Times(4.0)]);
+        };
+        drained("from the first until the server has all", &files.sent);
+        let hurried = match subject {
+            Subject::Inxtfs => Small::of(&scene.cold_with(line, &subject, HURRIED), line, count).sent,
+            _ => files.sent,
+        };
+        drained("the same with --requests 24", &hurried);
+    }
+}
+
+/// Small files, written and sent.
+struct Small {
+    /// Microseconds: a whole file, and its close.
+    whole: Vec<f64>,
+    close: Vec<f64>,
+    written: Result<Cost, String>,
+    /// Writing included.
+    sent: Result<Cost, String>,
+}
+
+impl Small {
+    fn of(mount: &Mount, line: Line, count: u64) -> Small {
+        let (scene, folder, content) = (mount.scene(), mount.path("small"), noise(4000));
         scene.ideal();
         let made = fs::create_dir(&folder).map_err(|e| e.to_string()).and_then(|()| mount.sent());
         scene.on(line);
         let (mut whole, mut close) = (Vec::new(), Vec::new());
-        let written = made.and_then(|_| {
-            mount.measure(|| {
-                for i in 0..bench.sized(200) {
-                    let start = Instant::now();
-                    let mut file = fs::File::create(folder.join(format!("note {i}.txt")))?;
-                    file.write_all(&content)?;
-                    let closing = Instant::now();
-                    drop(file);
-                    close.push(closing.elapsed().as_secs_f64() * 1e6);
-                    whole.push(start.elapsed().as_secs_f64() * 1e6);
-                }
-                Ok(())
-            })
-        });
-        let sent = written.clone().and_then(|cost| Ok(cost.and(&mount.sent()?)));
-        let of = |samples: &[f64], percent| match &written {
-            Ok(_) => Ok(percentile(&mut samples.to_vec(), percent)),
-            Err(e) => Err(e.clone()),
+        let write = || {
+            for i in 0..count {
+                let start = Instant::now();
+                let mut file = fs::File::create(folder.join(format!("note {i}.txt")))?;
+                file.write_all(&content)?;
+                let closing = Instant::now();
+                drop(file);
+                close.push(closing.elapsed().as_secs_f64() * 1e6);
+                whole.push(start.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok(())
         };
-        let (table, cost) = (&mut bench.table, written.as_ref().ok());
-        table
-            .add(line, &subject, "200 small files: each, median", of(&whole, 50), Micros, cost)
-            .targets(&[AtMost(500.0)]);
-        table
-            .add(line, &subject, "its close, median", of(&close, 50), Micros, None)
-            .targets(&[AtMost(300.0)]);
-        table
-            .add(line, &subject, "its close, 99th percentile", of(&close, 99), Micros, None)
-            .targets(&[AtMost(2000.0)]);
-        let value = sent.as_ref().map(Cost::millis).map_err(Clone::clone);
-        table
-            .add(line, &subject, "from the first until the server has all", value, Millis, sent.as_ref().ok())
-            .targets(&[Times(4.0)]);
+        let written = made.and_then(|_| mount.measure(write));
+        let sent = written.clone().and_then(|cost| Ok(cost.and(&mount.sent()?)));
         scene.ideal();
         let _ = fs::remove_dir_all(&folder);
         let _ = mount.sent();
+        Small { whole, close, written, sent }
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Mount<'a> {
     pid: i32,
 }
 
+/// Our own does nothing by itself.
+pub const UNHURRIED: &[&str] = &["--writeback-delay", "1h", "--poll-interval", "1h"];
+
 /// A peer that has not come, or not ended, by then never will.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What sends on its own is through when nothing was asked for so long.
@@ -67,7 +70,7 @@ const QUIET: Duration = Duration::from_secs(3);
 impl<'a> Mount<'a> {
     /// With the sending of changes left to [`Mount::sent`], where the subject can do that.
     pub fn begin(scene: &'a Scene, subject: &Subject) -> Self {
-        Self::begin_with(scene, subject, &["--writeback-delay", "1h", "--poll-interval", "1h"])
+        Self::begin_with(scene, subject, UNHURRIED)
     }
 
     /// As a user would. The flags are for our own.
@@ -82,6 +85,10 @@ impl<'a> Mount<'a> {
         let mount = Mount { scene, child: Some(child), pid };
         eventually("a peer mounts", || is_mounted(&mount.drive()));
         mount
+    }
+
+    pub fn scene(&self) -> &'a Scene {
+        self.scene
     }
 
     pub fn drive(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use inxtfs::emulator::{Config, TlsConfig};
 
-use crate::mount::Mount;
+use crate::mount::{Mount, UNHURRIED};
 use crate::peers::Subject;
 use crate::table::Table;
 use crate::world::{EMAIL, World, noise};
@@ -97,9 +97,14 @@ impl Scene {
 
     /// A mount that has nothing but the tree (a peer: the root's listing), and a connection that stands; on the line.
     pub fn cold(&self, line: Line, subject: &Subject) -> Mount<'_> {
+        self.cold_with(line, subject, &[])
+    }
+
+    /// The same with some flags for our own.
+    pub fn cold_with(&self, line: Line, subject: &Subject, flags: &[&str]) -> Mount<'_> {
         self.ideal();
         subject.throw_cache_away(self);
-        let mount = Mount::begin(self, subject);
+        let mount = Mount::begin_with(self, subject, &[UNHURRIED, flags].concat());
         mount.know_the_tree();
         mount.settle();
         self.on(line);

@@ -37,7 +37,15 @@ impl Limits {
             ..Tuning::default()
         }
     }
+
+    /// Files that are sent side by side: each has a request under way about half of its time.
+    pub fn files(&self) -> usize {
+        FILES.max(2 * usize::from(self.requests))
+    }
 }
+
+/// Files that are sent side by side under the default limits.
+const FILES: usize = 12;
 
 /// Bytes a second; none: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

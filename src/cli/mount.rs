@@ -198,6 +198,7 @@ fn mount(args: &Args, ctx: &Context, announce: &mut dyn FnMut(&serve::Ready)) ->
             brake_count: args.delete_brake,
             brake_percent: args.delete_brake_percent,
             thumbnails,
+            uploads: args.limits.files(),
             ..Config::default()
         },
         notify: args.notify,

@@ -62,6 +62,19 @@ fn small_files_cost_few_requests_and_many_are_on_their_way() {
 }
 
 #[test]
+fn who_allows_more_requests_has_more_files_on_their_way() {
+    let world = World::logged_in();
+    world.mount_with(&["--writeback-delay", "1h", "--poll-interval", "1h", "--requests", "24"]);
+    write_all(&world.drive().join("many"), "first");
+    let (new, most) = drained(&world);
+    assert!(new <= 42 * FILES as usize / 10, "{new} requests for {FILES} new files");
+    assert!(most > 12, "at most {most} files were on their way");
+    let crowd = world.log().take_crowd();
+    assert!((13..=24).contains(&crowd), "{crowd} requests were at the gateway at a time");
+    world.on_drive("umount", &[]).expect(0);
+}
+
+#[test]
 fn a_gateway_that_refuses_what_is_beyond_its_rate_gets_everything_all_the_same() {
     let world = World::logged_in();
     world.mount_with(&["--writeback-delay", "1h", "--poll-interval", "1h"]);
