@@ -179,9 +179,14 @@ impl Sealer {
 
     /// Decrypts in place. The buffer holds nothing of use if it does not open.
     pub fn open_in_place(&self, aad: &[u8], seal: &Seal, buf: &mut [u8]) -> Result<(), Error> {
+        self.open_within(aad, seal, buf, 0)
+    }
+
+    /// Decrypts what begins at `from`, to the beginning of the buffer. That holds nothing of use if it does not open.
+    pub fn open_within(&self, aad: &[u8], seal: &Seal, buf: &mut [u8], from: usize) -> Result<(), Error> {
         let (nonce, tag) = (aead::Nonce::assume_unique_for_key(seal.nonce), aead::Tag::from(seal.tag));
         self.0
-            .open_in_place_separate_tag(nonce, aead::Aad::from(aad), tag, buf, 0..)
+            .open_in_place_separate_tag(nonce, aead::Aad::from(aad), tag, buf, from..)
             .map(|_| ())
             .map_err(|_| Error::DoesNotOpen)
     }

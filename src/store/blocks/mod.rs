@@ -19,6 +19,7 @@ mod place;
 mod plain;
 mod read;
 mod rows;
+mod side;
 mod slot;
 mod state;
 mod sweep;

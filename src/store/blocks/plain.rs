@@ -34,6 +34,10 @@ impl Plain {
         self.0.lock().lru.get(&name(label)).cloned()
     }
 
+    pub(super) fn holds(&self, label: &Label) -> bool {
+        self.0.lock().lru.contains(&name(label))
+    }
+
     /// `bytes` must own about as much memory as it shows.
     pub(super) fn put(&self, label: &Label, bytes: Bytes) {
         let mut kept = self.0.lock();

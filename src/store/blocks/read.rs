@@ -51,6 +51,9 @@ impl Content {
     }
 
     pub(super) fn follow(&self, steps: Vec<Step>) -> Result<Vec<Piece>> {
+        if let Some(piece) = self.read_side_by_side(&steps)? {
+            return Ok(vec![piece]);
+        }
         let mut out = Vec::with_capacity(steps.len());
         for step in steps {
             self.resolve(step, &mut out)?;
@@ -84,16 +87,10 @@ impl Content {
                     };
                     match bytes {
                         Some(bytes) => {
-                            let mut st = self.state.lock();
-                            let one = part.block..part.block + 1;
-                            // Evicted meanwhile: absent, though these bytes were still there.
-                            if on_disk && !st.absent.contains(one.clone()) {
-                                st.present.insert(one);
-                                if is_part(part, len) {
-                                    self.shared.plain.put(&label, bytes.clone());
-                                }
+                            if on_disk {
+                                let again = is_part(part, len).then_some(&bytes);
+                                self.note_present(part.block, again);
                             }
-                            drop(st);
                             push(out, Piece::Data(part.offset(), bytes.slice(part.start..part.end)));
                         }
                         None => {
@@ -110,6 +107,20 @@ impl Content {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// A fetched block was read from the disk; of what will be wanted again soon, the bytes.
+    pub(super) fn note_present(&self, block: u64, again: Option<&Bytes>) {
+        let mut st = self.state.lock();
+        let one = block..block + 1;
+        // Evicted meanwhile: absent, though these bytes were still there.
+        if st.absent.contains(one.clone()) {
+            return;
+        }
+        st.present.insert(one);
+        if let Some(bytes) = again {
+            self.shared.plain.put(&self.label(block, 0), bytes.clone());
         }
     }
 

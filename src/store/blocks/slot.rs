@@ -109,17 +109,32 @@ pub(super) fn read(
     len: u32,
 ) -> Result<Option<Bytes>> {
     let Some(mut buf) = read_exactly(file, offset, HEADER + len as usize)? else { return Ok(None) };
-    let (head, body) = buf.split_at_mut(HEADER);
-    if head[..24] != label.head(len) {
-        return Ok(None);
+    let opened = open(&mut buf, 0, HEADER, sealer, label, len as usize);
+    Ok(opened.then(|| Bytes::from(buf).slice(HEADER..)))
+}
+
+/// Opens slots of whole blocks that follow one another from `offset` on, as one piece; `None` if one does not open.
+pub(super) fn read_all(file: &File, offset: u64, sealer: &Sealer, labels: &[Label]) -> Result<Option<Bytes>> {
+    let len = labels.len().saturating_sub(1) * STRIDE_LEN + HEADER + block::LEN;
+    let Some(mut buf) = read_exactly(file, offset, len)? else { return Ok(None) };
+    for (n, label) in labels.iter().enumerate() {
+        if !open(&mut buf, n * STRIDE_LEN, HEADER + n * block::LEN, sealer, label, block::LEN) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Bytes::from(buf).slice(HEADER..HEADER + labels.len() * block::LEN)))
+}
+
+/// Opens the slot that begins at `at` of a buffer; its plaintext begins at `to`, which is not behind the ciphertext.
+fn open(buf: &mut [u8], at: usize, to: usize, sealer: &Sealer, label: &Label, len: usize) -> bool {
+    let (head, body) = (&buf[at..at + HEADER], at + HEADER);
+    if head[..24] != label.head(u32::try_from(len).unwrap_or(u32::MAX)) {
+        return false;
     }
     let mut seal = Seal { nonce: [0; NONCE], tag: [0; TAG] };
     seal.nonce.copy_from_slice(&head[24..24 + NONCE]);
     seal.tag.copy_from_slice(&head[36..36 + TAG]);
-    if sealer.open_in_place(&label.aad(), &seal, body).is_err() {
-        return Ok(None);
-    }
-    Ok(Some(Bytes::from(buf).slice(HEADER..)))
+    sealer.open_within(&label.aad(), &seal, &mut buf[to..body + len], body - to).is_ok()
 }
 
 /// So many bytes, in memory that nobody cleared for them; `None` if the file ends before.

@@ -417,3 +417,25 @@ fn a_read_that_meets_the_end_of_an_upload_shows_no_zeros() {
     assert_eq!(pieces[0], Piece::Gap(0..16));
     assert_eq!(c.beneath(), Beneath::Version(version(2)));
 }
+
+#[test]
+fn blocks_that_lie_side_by_side_are_what_they_are_one_by_one() {
+    let (_dir, store) = store();
+    let bytes: Vec<u8> = (0..4 * B + 100).map(|n| (n / 7 % 251) as u8).collect();
+    for c in [cached(&store, 1, &bytes), staged(&store, &bytes)] {
+        for range in [0..2 * B, B..4 * B, 0..4 * B + 100, B / 2..3 * B, B..2 * B + 1] {
+            store.blocks().0.plain.clear();
+            let pieces = c.read(range.start as u64..range.end as u64).unwrap();
+            if range == (B..4 * B) {
+                assert_eq!(pieces.len(), 1, "with one call");
+            }
+            let mut at = range.start;
+            for piece in pieces {
+                let Piece::Data(from, data) = piece else { panic!("{piece:?}") };
+                assert_eq!((from, &data[..]), (at as u64, &bytes[at..at + data.len()]));
+                at += data.len();
+            }
+            assert_eq!(at, range.end);
+        }
+    }
+}
