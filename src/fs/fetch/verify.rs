@@ -166,14 +166,24 @@ impl Fs {
     async fn compare(self: &Arc<Self>, version: &Version, body: Body) -> remote::Result<()> {
         let (fs, version, unwanted) = (self.clone(), version.clone(), CancellationToken::new());
         let _wanted = unwanted.clone().drop_guard();
+        // What is here is read without a pause in which it could be stopped.
+        let (read, over) = (body.read, unwanted.clone());
+        let read = move |range| {
+            if over.is_cancelled() { Box::pin(ready(Err(nobody_waits()))) } else { read(range) }
+        };
+        let body = Body { read: Arc::new(read), ..body };
         let hashing = move || {
             let compared = fs.remote.verify(&version, body);
             let compared = fs.rt.block_on(unwanted.run_until_cancelled(compared));
-            compared.unwrap_or_else(|| Err(std::io::Error::other("nobody waits for it").into()))
+            compared.unwrap_or_else(|| Err(nobody_waits().into()))
         };
         let hashed = self.tasks.spawn_blocking_on(hashing, &self.rt).await;
         hashed.unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
     }
+}
+
+fn nobody_waits() -> std::io::Error {
+    std::io::Error::other("nobody waits for the hash any more")
 }
 
 /// What of a range lies before, and what behind, the bytes that are held.
@@ -303,8 +313,16 @@ async fn read_blocking(fs: &Arc<Fs>, content: &Arc<Content>, range: Range<u64>) 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use tokio::runtime::Handle;
+
     use super::*;
+    use crate::crypto::seal::Key;
+    use crate::fs::Config;
+    use crate::names::RemoteName;
+    use crate::remote::memory::Memory;
+    use crate::store::Store;
 
     /// A download that ends in the middle of a file was once compared with nothing behind it, and so not at all.
     #[tokio::test]
@@ -320,5 +338,41 @@ mod tests {
             let (start, end) = (usize::try_from(start).unwrap(), usize::try_from(end).unwrap());
             assert_eq!(got.as_ref(), &all[start..end], "{start}..{end}");
         }
+    }
+
+    /// A mount that ends would wait for it.
+    #[tokio::test]
+    async fn a_hash_that_nobody_waits_for_any_more_reads_no_further() {
+        const SIZE: usize = 4 << 20;
+        let (dir, cloud, data) = (tempfile::tempdir().unwrap(), Memory::new(), vec![1; SIZE]);
+        let row = cloud.add_file(&cloud.account().root, RemoteName::split("f"), &data);
+        let store = Store::open(dir.path(), &cloud.account().id, &Key::random().unwrap()).unwrap().store;
+        let fs = Fs::start(Config::default(), store, cloud.client("here"), Handle::current()).unwrap();
+        let (begun, began) = tokio::sync::oneshot::channel();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let first = Mutex::new(Some((begun, gone)));
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = reads.clone();
+        let read = move |range: Range<u64>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            if let Some((begun, gone)) = first.lock().take() {
+                begun.send(()).unwrap();
+                gone.recv().unwrap();
+            }
+            let bytes = vec![1; usize::try_from(range.end - range.start).unwrap()];
+            Box::pin(ready(Ok(Bytes::from(bytes)))) as futures_util::future::BoxFuture<_>
+        };
+        let body = Body { size: SIZE as u64, read: Arc::new(read), progress: Arc::new(|_| {}) };
+        let version = row.content.unwrap();
+        let hashing = tokio::spawn({
+            let fs = fs.clone();
+            async move { fs.compare(&version, body).await }
+        });
+        began.await.unwrap();
+        hashing.abort();
+        assert!(hashing.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        fs.stop().await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
     }
 }
