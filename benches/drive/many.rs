@@ -5,15 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::mount::{Cost, Mount, tool};
+use crate::mount::{Cost, HURRIED, Mount, tool};
 use crate::peers::Subject;
 use crate::scene::{Bench, Line, percentile};
 use crate::table::Target::{AtMost, Requests, Times};
-use crate::table::Unit::{Micros, Millis};
+use crate::table::Unit::Micros;
 use crate::world::noise;
-
-/// Requests at a time for who has many small files to send, as README has it.
-const HURRIED: &[&str] = &["--requests", "24"];
 
 /// Many small files.
 pub fn small(bench: &mut Bench) {
@@ -36,15 +33,14 @@ pub fn small(bench: &mut Bench) {
             .add(line, &subject, "its close, 99th percentile", of(&files.close, 99), Micros, None)
             .targets(&[AtMost(2000.0)]);
         let mut drained = |what, sent: &Result<Cost, String>| {
-            let value = sent.as_ref().map(Cost::millis).map_err(Clone::clone);
-            table.add(line, &subject, what, value, Millis, sent.as_ref().ok()).targets(&[Times(4.0)]);
+            table.took(line, &subject, what, sent).targets(&[Times(4.0)]);
         };
         drained("from the first until the server has all", &files.sent);
         let hurried = match subject {
             Subject::Inxtfs => Small::of(&scene.cold_with(line, &subject, HURRIED), line, count).sent,
             _ => files.sent,
         };
-        drained("the same with --requests 24", &hurried);
+        drained("until the server has all, --requests 24", &hurried);
     }
 }
 
@@ -105,8 +101,7 @@ pub fn copied(bench: &mut Bench) {
         let source = format!("{}/", from.display());
         let rsync = || tool("rsync", &["-a".as_ref(), source.as_ref(), to.as_ref()]);
         let mut put = |what, cost: &Result<Cost, String>, targets: &[_]| {
-            let value = cost.as_ref().map(Cost::millis).map_err(Clone::clone);
-            bench.table.add(line, &subject, what, value, Millis, cost.as_ref().ok()).targets(targets);
+            bench.table.took(line, &subject, what, cost).targets(targets);
         };
         let copied = mount.measure(rsync);
         put("rsync -a of 500 files", &copied, &[]);

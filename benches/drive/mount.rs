@@ -62,6 +62,9 @@ pub struct Mount<'a> {
 /// Our own does nothing by itself.
 pub const UNHURRIED: &[&str] = &["--writeback-delay", "1h", "--poll-interval", "1h"];
 
+/// Requests at a time for who has many small files to send, or to list, as README has it.
+pub const HURRIED: &[&str] = &["--requests", "24"];
+
 /// A peer that has not come, or not ended, by then never will.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What sends on its own is through when nothing was asked for so long.

@@ -149,6 +149,18 @@ impl Added<'_> {
 }
 
 impl Table {
+    /// How long something took.
+    pub fn took(
+        &mut self,
+        line: Line,
+        subject: &Subject,
+        what: &'static str,
+        cost: &Result<Cost, String>,
+    ) -> Added<'_> {
+        let value = cost.as_ref().map(Cost::millis).map_err(Clone::clone);
+        self.add(line, subject, what, value, Unit::Millis, cost.as_ref().ok())
+    }
+
     pub fn add(
         &mut self,
         line: Line,
