@@ -63,11 +63,14 @@ fn when_others_fill_the_disk_the_cache_gives_way_and_reads_go_past_it() {
     assert_eq!(used(&e), 0);
     assert_eq!(e.read("a.bin").unwrap(), data);
     assert_eq!(used(&e), 0, "nothing was kept");
+    let asked = e.cloud.count(Method::Read);
     free.store(500 * MIB, Ordering::Relaxed);
     eventually("it is cached again", || {
         assert_eq!(e.read("a.bin").unwrap(), data);
         used(&e) >= 3 * MIB
     });
+    let calls = e.cloud.calls().into_iter().filter_map(|c| c.range).skip(asked);
+    assert_eq!(calls.map(|(r, _)| r.end - r.start).sum::<u64>(), data.len() as u64, "nothing was fetched twice");
 }
 
 #[test]

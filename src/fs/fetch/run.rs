@@ -69,6 +69,8 @@ async fn stream_into(
     let whole = *range == (0..size);
     let memory = range.end - range.start;
     let memory = if whole { memory } else { memory.min(IN_MEMORY) };
+    // The disk may be emptier than it was, or fuller.
+    fs.has_room(range.end - range.start);
     let _memory = fs.config.memory.take(memory, run.urgency).await;
     let mut stream = fs.health.note(fs.remote.read(version, size, range.clone(), run.urgency).await)?;
     let mut cutter = Cutter { at: range.start, end: range.end, pending: BytesMut::new() };
