@@ -5,6 +5,7 @@
 //! is a *guess*: it costs no stream its window, and becomes one when another read touches it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 /// What the first read of a handle is taken to mean if it is one of the file's beginning.
 const FIRST: u64 = 512 << 10;
@@ -23,6 +24,12 @@ const WINDOW_MAX: u64 = 64 << 20;
 const GROWTH: u64 = 4;
 /// Requests of a handle that run ahead of it at a time: 32 MiB of full size fill 5 Gbit/s over 50 ms.
 pub(super) const RUNNING_MAX: usize = 8;
+/// The same on a slow line, where they would be in the way of whoever jumps elsewhere.
+const RUNNING_MIN: usize = 2;
+/// A request of which the first half takes longer shares the line with too many.
+const SLOW: Duration = Duration::from_secs(1);
+/// One that is quicker leaves room for more.
+const QUICK: Duration = Duration::from_millis(250);
 /// Bytes a request.
 const RUN_MIN: u64 = 1 << 20;
 const RUN_MAX: u64 = 4 << 20;
@@ -51,6 +58,8 @@ pub(super) struct Readahead {
     streams: Vec<Stream>,
     guesses: Vec<Range<u64>>,
     running: usize,
+    /// Fewer may run than [`RUNNING_MAX`] by so many.
+    spared: usize,
     queued: bool,
 }
 
@@ -124,16 +133,17 @@ impl Readahead {
     /// The next request to run ahead of the reader, if one may start now. Each is to be followed by
     /// [`Readahead::ended`].
     pub fn next(&mut self) -> Option<Range<u64>> {
-        if self.running >= RUNNING_MAX {
+        let width = self.width();
+        if self.running >= width {
             return None;
         }
-        let mut range = self.streams.iter_mut().rev().find_map(Stream::take);
+        let mut range = self.streams.iter_mut().rev().find_map(|s| s.take(width));
         if range.is_none()
             && let Some(reader) = self.streams.last_mut().filter(|s| s.waited && s.window < WINDOW_MAX)
         {
             // All is under way, the line has room, and yet somebody waits.
             reader.widen();
-            range = reader.take();
+            range = reader.take(width);
         }
         self.running += usize::from(range.is_some());
         range
@@ -144,10 +154,25 @@ impl Readahead {
         self.running = self.running.saturating_sub(1);
     }
 
+    /// Half of a request has come, which took so long: as far as others are concerned, it has ended.
+    pub fn half_came(&mut self, took: Duration) {
+        self.ended();
+        if took > SLOW {
+            self.spared = RUNNING_MAX - (self.width() / 2).max(RUNNING_MIN);
+        } else if took < QUICK {
+            self.spared = self.spared.saturating_sub(1);
+        }
+    }
+
+    /// Requests that may run at a time.
+    fn width(&self) -> usize {
+        RUNNING_MAX - self.spared
+    }
+
     /// Takes a place among the readers that wait for others' requests to end. False: nothing is to be asked for, or it
     /// has one.
     pub fn queue(&mut self) -> bool {
-        let wants = self.running < RUNNING_MAX && self.streams.iter().any(|s| s.ahead < s.goal);
+        let wants = self.running < self.width() && self.streams.iter().any(|s| s.ahead < s.goal);
         wants && !std::mem::replace(&mut self.queued, true)
     }
 
@@ -212,12 +237,13 @@ impl Stream {
         self.goal = end.min(self.size).max(self.ahead);
     }
 
-    /// The next request. All but the first and the last end at multiples of their size.
-    fn take(&mut self) -> Option<Range<u64>> {
+    /// The next request, where so many may run. All but the first and the last end at multiples of their size.
+    fn take(&mut self, width: usize) -> Option<Range<u64>> {
         if self.ahead >= self.goal {
             return None;
         }
-        let run = (self.window / RUNNING_MAX as u64).clamp(RUN_MIN, RUN_MAX);
+        let most = (RUN_MAX / RUNNING_MAX as u64 * width as u64).max(RUN_MIN);
+        let run = (self.window / RUNNING_MAX as u64).clamp(RUN_MIN, most.next_power_of_two());
         let mut end = (self.ahead / run + 1) * run;
         if end - self.ahead < run / 2 {
             end += run;
@@ -305,6 +331,35 @@ mod tests {
         assert_eq!((ahead.running, ahead.next()), (RUNNING_MAX, None));
         ahead.ended();
         assert!(ahead.next().is_some());
+    }
+
+    #[test]
+    fn a_slow_line_is_not_filled_with_what_is_wanted_later() {
+        let mut ahead = Readahead::default();
+        let mut at = 0;
+        // The most that is under way in the end, and how large the last of it is.
+        let mut read_on = |took| {
+            let (mut last, mut most) = (0, 0);
+            for n in 0..4000 {
+                ahead.observe(&nth(at), 1 << 40, Found::Coming);
+                at += 1;
+                while let Some(range) = ahead.next() {
+                    last = range.end - range.start;
+                }
+                // As much comes as is read.
+                if at * READ % last < READ {
+                    ahead.half_came(took);
+                }
+                if n >= 2000 {
+                    most = most.max(ahead.running);
+                }
+            }
+            (most, last)
+        };
+        assert_eq!(read_on(Duration::from_millis(500)), (RUNNING_MAX, RUN_MAX));
+        assert_eq!(read_on(Duration::from_secs(3)), (RUNNING_MIN, RUN_MIN));
+        assert_eq!(read_on(Duration::from_millis(500)), (RUNNING_MIN, RUN_MIN), "what suits the line stays");
+        assert_eq!(read_on(Duration::from_millis(100)), (RUNNING_MAX, RUN_MAX));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use blocks::{Beneath, Blocks, Content, ContentId, Piece, Swept, Usage, Verdict};
+pub use blocks::{Beneath, Blocks, Content, ContentId, FILL_AT_ONCE, Piece, Swept, Usage, Verdict};
 pub use db::{Conn, Db, Tx};
 pub use destroy::destroy;
 pub use error::{Error, Result};

@@ -70,7 +70,11 @@ fn when_others_fill_the_disk_the_cache_gives_way_and_reads_go_past_it() {
         used(&e) >= 3 * MIB
     });
     let calls = e.cloud.calls().into_iter().filter_map(|c| c.range).skip(asked);
-    assert_eq!(calls.map(|(r, _)| r.end - r.start).sum::<u64>(), data.len() as u64, "nothing was fetched twice");
+    assert_eq!(
+        calls.map(|(r, _)| r.end - r.start).sum::<u64>(),
+        data.len() as u64,
+        "nothing was fetched twice"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -236,7 +237,7 @@ impl Fs {
             let (fs, reader) = (self.clone(), Arc::downgrade(reader));
             let (content, version) = (content.clone(), version.clone());
             self.spawn(async move {
-                let mut failed = false;
+                let (mut failed, began) = (false, Instant::now());
                 for run in fresh {
                     let mut progress = run.progress.clone();
                     // The next one is asked for while the second half comes: else all that run side by side end side by
@@ -249,9 +250,11 @@ impl Fs {
                 let Some(reader) = reader.upgrade() else { return };
                 {
                     let mut reader = reader.lock();
-                    reader.ended();
                     if failed {
+                        reader.ended();
                         reader.drop_unstarted();
+                    } else {
+                        reader.half_came(began.elapsed());
                     }
                 }
                 fs.run_ahead(&reader, &content, &version, None);

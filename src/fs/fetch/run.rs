@@ -12,13 +12,12 @@ use super::{Progress, Run, VERIFY_MAX, verify};
 use crate::block::{self, BLOCK};
 use crate::fs::Fs;
 use crate::remote;
-use crate::store::Content;
+use crate::store::{Content, FILL_AT_ONCE};
 use crate::types::Version;
 
-/// Blocks that go to the cache with one write, if they are here at once.
-const AT_ONCE: usize = 8;
-/// Bytes of a run that are in memory at a time, at most: such blocks, and what the network brings at a time.
-const IN_MEMORY: u64 = 2 * AT_ONCE as u64 * BLOCK;
+/// Bytes of a run that are in memory at a time, at most: blocks that go to the cache together, and what the network brings at
+/// a time.
+const IN_MEMORY: u64 = 2 * FILL_AT_ONCE as u64 * BLOCK;
 
 /// Runs one request to its end, whoever still waits for it.
 pub(super) async fn run_to_end(
@@ -94,7 +93,7 @@ async fn stream_into(
                 continue;
             }
             arrived.blocks.push(block);
-            if arrived.blocks.len() == AT_ONCE {
+            if arrived.blocks.len() == FILL_AT_ONCE {
                 arrived.keep(fs, content, progress);
             }
         }

@@ -158,9 +158,7 @@ impl Fs {
             along.verdict.send_replace(Some(verdict));
         });
     }
-}
 
-impl Fs {
     /// Compares a version with a body, on a thread of its own: it keeps a processor busy, and where it takes turns with
     /// downloads it falls ever further behind them. The body may block. Ends when nobody waits for it any more.
     async fn compare(self: &Arc<Self>, version: &Version, body: Body) -> remote::Result<()> {

@@ -9,8 +9,8 @@ use super::place::Loc;
 use super::{Error, Result, slot};
 use crate::block::{self, BLOCK};
 
-/// Slots that are written with one call: the system's cost of one falls by a third with eight.
-const AT_ONCE: usize = 8;
+/// Blocks that are written with one call: the system's cost of one falls by a third with eight.
+pub const FILL_AT_ONCE: usize = 8;
 
 /// A block on its way to its slot: nobody else fills it meanwhile, and the cache counts it already.
 struct Filling {
@@ -40,7 +40,7 @@ impl Content {
         self.may_fill(offset, blocks)?;
         let mut batch: Vec<Filling> = Vec::new();
         for (block, data) in (block::index(offset)..).zip(blocks) {
-            if batch.len() == AT_ONCE || batch.last().is_some_and(|last| last.block + 1 != block) {
+            if batch.len() == FILL_AT_ONCE || batch.last().is_some_and(|last| last.block + 1 != block) {
                 self.fill_batch(std::mem::take(&mut batch))?;
             }
             batch.extend(self.begin_fill(block, data.clone()));

@@ -45,6 +45,7 @@ use crate::crypto::seal::{self, Key};
 use crate::types::Version;
 
 pub use content::{Beneath, Content};
+pub use fill::FILL_AT_ONCE;
 pub use sweep::{Swept, Verdict};
 
 use life::Grave;
