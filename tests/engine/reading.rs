@@ -8,6 +8,7 @@ use bytes::Bytes;
 use inxtfs::extent::ByteSet;
 use inxtfs::fs::{Config, Error, OpenFlags};
 use inxtfs::names::RemoteName;
+use inxtfs::remote::fault::Action;
 use inxtfs::remote::memory::{Call, Memory};
 use inxtfs::remote::{Budget, Method as M};
 use inxtfs::types::{Fh, Urgency};
@@ -103,6 +104,17 @@ fn blocks_are_served_as_they_arrive() {
     let fh = e.open("f0", READ).unwrap();
     assert_eq!(e.read_fh(fh, 0, LOOK).unwrap(), content(1)[..LOOK]);
     liar.dam(u64::MAX);
+}
+
+#[test]
+fn what_came_before_the_line_broke_is_kept_and_served() {
+    let e = with_files(1, 8);
+    e.fault.script(M::Read, 1, Action::Truncate(3 << 16 | 100));
+    let fh = e.open("f0", BACKGROUND).unwrap();
+    let wanted = 4 << 16;
+    let _broken = e.block_on(e.fs().read(fh, 0, wanted).get());
+    e.fault.set_offline(true);
+    assert_eq!(e.read_fh(fh, 0, 3 << 16).unwrap(), content(1)[..3 << 16]);
 }
 
 #[test]

@@ -85,7 +85,8 @@ async fn stream_into(
             }
         };
         let Some(chunk) = chunk else { break };
-        let mut chunk = fs.health.note(chunk)?;
+        // What came before the line broke is here.
+        let mut chunk = fs.health.note(chunk).inspect_err(|_| arrived.keep(fs, content, progress))?;
         while let Some((at, block)) = cutter.cut(&mut chunk) {
             // The last block waits: it may be the one that makes the version whole, to be verified first.
             if whole || cutter.at == range.end {
