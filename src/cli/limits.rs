@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use crate::api::Tuning;
+use crate::fs::Config;
 use crate::remote::{Bandwidth, Budget, Throttle};
 use crate::units;
 
@@ -40,12 +41,9 @@ impl Limits {
 
     /// Files that are sent side by side: each has a request under way about half of its time.
     pub fn files(&self) -> usize {
-        FILES.max(2 * usize::from(self.requests))
+        Config::default().uploads.max(2 * usize::from(self.requests))
     }
 }
-
-/// Files that are sent side by side under the default limits.
-const FILES: usize = 12;
 
 /// Bytes a second; none: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,7 +131,7 @@ impl Readahead {
     }
 
     /// The next request to run ahead of the reader, if one may start now. Each is to be followed by
-    /// [`Readahead::ended`].
+    /// [`Readahead::ended`], or [`Readahead::half_came`].
     pub fn next(&mut self) -> Option<Range<u64>> {
         let width = self.width();
         if self.running >= width {
